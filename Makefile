@@ -1,0 +1,57 @@
+# Two commands do everything on a machine with Python 3.11, make and the package registry:
+#   make demo    sets up, and runs the whole job in front of your eyes
+#   make test    sets up, and passes the tests
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint types contracts check lock tools setup clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# uv from PATH where it is there, else from a virtual environment of its own.
+UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
+STAMP := $(VENV)/.installed
+unexport VIRTUAL_ENV
+unexport PYTHONPATH
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: setup ## the whole job: a secret changes, and is noticed, rolled out and verified
+	@$(BIN)/rotator demo $(ARGS)
+
+test: setup ## all tests; ends by naming what was skipped for want of a tool
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: setup ## requests, wall time, memory and start-up, against their limits
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup
+	@$(BIN)/mypy
+
+contracts: setup
+	@$(BIN)/lint-imports
+
+check: lint types contracts test ## all that must pass before a commit
+
+setup: $(STAMP) ## the virtual environment, as the lock file says
+
+$(STAMP): requirements.lock pyproject.toml | $(UV)
+	@$(UV) venv --quiet --allow-existing --python '>=3.11' $(VENV)
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)-uv/bin/uv:
+	@$(PYTHON) -m venv $(VENV)-uv && $(VENV)-uv/bin/python -m pip install --quiet uv
+
+lock: | $(UV) ## renew the lock file
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade \
+		--extra vault --extra aws --extra demo --group dev \
+		--output-file requirements.lock pyproject.toml
+
+clean: ## all that was made here
+	@rm -rf $(VENV) $(VENV)-uv .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build

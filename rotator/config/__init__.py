@@ -1,0 +1,1 @@
+"""YAML → frozen Config: `models` holds the values, `load` reads them with every problem at once."""

@@ -1,0 +1,144 @@
+"""Everything that goes wrong, in one tree. The type says what happens next.
+
+    RotatorError
+    ├── ConfigurationError    fix the file: nothing was started
+    ├── SourceError           a secret can't be had; the last good credential stays in place
+    │   ├── SourceUnavailable     transient: try again later
+    │   ├── SourceDenied          the login or a policy refuses: a person must act
+    │   ├── SecretMissing         not there, deleted, or without a value
+    │   └── SecretInvalid         there, but not usable: no text, nested, not the shape asked for
+    ├── TargetError           Confluent Cloud did not do as asked
+    │   ├── TargetUnavailable     transient, and the request was not taken: try again
+    │   ├── UpdateUncertain       the answer is lost or strange: look before sending again
+    │   ├── UpdateConflict        changed meanwhile (409, 412): read again, decide again
+    │   └── TargetRefused         a clear no: don't repeat it
+    ├── PlanRefused           the plan is unsafe: nothing was sent
+    ├── RunInProgress         another run of the same rotation holds the lock
+    └── LedgerError           the record can't be read or written: nothing may start
+
+Exceptions of libraries are translated into these at the border where they arise, with `from None`:
+those of hvac, httpx, botocore and pydantic can carry the values of secrets. Every message is
+written for the person who reads it, names the place, and holds no value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class RotatorError(Exception):
+    """Ends in one line on standard error and exit status 1, never in a traceback."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in the configuration, at a place that an editor can jump to."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+
+
+class ConfigurationError(RotatorError):
+    """All problems of a configuration at once."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class SourceError(RotatorError):
+    """A secret can't be had. `result` is the value of the metric's `result` label."""
+
+    result = "error"
+
+    def __init__(self, source: str, path: str, message: str) -> None:
+        place = f"source {source}" + (f", {path}" if path else "")
+        super().__init__(f"{place}: {message}")
+        self.source = source
+        self.path = path
+
+
+class SourceUnavailable(SourceError):
+    """Transient: the source does not answer, is sealed, throttles, or has a bad day."""
+
+    result = "unavailable"
+
+
+class SourceDenied(SourceError):
+    """The login or a policy says no."""
+
+    result = "denied"
+
+
+class SecretMissing(SourceError):
+    """The secret, its current version, or its value does not exist (any more)."""
+
+    result = "missing"
+
+
+class SecretInvalid(SourceError):
+    """The secret was read, and can't be used as it is."""
+
+    result = "invalid"
+
+
+class TargetError(RotatorError):
+    """Confluent Cloud did not do as asked.
+
+    `status` is None where no answer came; `request_id` is the X-Request-Id of the answer.
+    """
+
+    def __init__(
+        self, target: str, message: str, *, status: int | None = None, request_id: str | None = None
+    ) -> None:
+        notes = [f"HTTP {status}"] if status is not None else []
+        notes += [f"X-Request-Id {request_id}"] if request_id else []
+        super().__init__(
+            f"target {target}: {message}" + (f" ({', '.join(notes)})" if notes else "")
+        )
+        self.target = target
+        self.status = status
+        self.request_id = request_id
+
+
+class TargetUnavailable(TargetError):
+    """Transient, and nothing was changed by it."""
+
+
+class UpdateUncertain(TargetError):
+    """The update may have been applied, or not: only a look at the connection tells."""
+
+
+class UpdateConflict(TargetError):
+    """The connection changed since it was read."""
+
+
+class TargetRefused(TargetError):
+    """A definite no: wrong key, unknown environment, a request that the API doesn't take."""
+
+
+class PlanRefused(RotatorError):
+    """The plan is unsafe, so nothing was sent."""
+
+
+class RunInProgress(RotatorError):
+    """Another run of the rotation is under way, in this process or another."""
+
+    def __init__(self, rotation: str, run_id: str | None) -> None:
+        super().__init__(
+            f"rotation {rotation} is already running"
+            + (f" (run {run_id})" if run_id else "")
+            + "; wait for it to end, or look at `rotator history`"
+        )
+        self.rotation = rotation
+        self.run_id = run_id
+
+
+class LedgerError(RotatorError):
+    """The ledger can't be opened, read or written; without a record nothing is changed."""

@@ -1,0 +1,292 @@
+"""The frozen values that flow from a secret to an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+USABLE_PHASES = frozenset({"READY", "ACTIVE"})
+"""READY is the word of the documentation, ACTIVE that of the contract's enumeration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A Flink connection as a list page shows it; its credential is write-only, so not here."""
+
+    target: str
+    name: str
+    type: str
+    endpoint: str
+    phase: str
+    detail: str = ""
+    resource_version: str | None = None
+    updated_at: datetime | None = None
+    created_at: datetime | None = None
+    uid: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.phase in USABLE_PHASES
+
+    def moved_since(self, earlier: Connection) -> bool:
+        """Whether this view is of a later write than `earlier`.
+
+        A status has no observed generation, so this is the only sign that a phase belongs to our
+        own write. Versions that are numbers must grow: a replica that lags shows an older one.
+        Where either view lacks a version, `updated_at` decides.
+        """
+        mine, theirs = self.resource_version, earlier.resource_version
+        if mine and theirs:
+            if mine.isdecimal() and theirs.isdecimal():
+                return int(mine) > int(theirs)
+            if self.updated_at and earlier.updated_at and self.updated_at < earlier.updated_at:
+                return False
+            return mine != theirs
+        if self.updated_at and earlier.updated_at:
+            return self.updated_at > earlier.updated_at
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """Where one secret lives. Two connections that need the same one have equal references."""
+
+    source: str
+    path: str
+    engine: str | None = None
+    mount: str | None = None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}:{self.mount}/{self.path}"
+            if self.mount
+            else f"{self.source}:{self.path}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claim on a dynamic credential, without its value."""
+
+    id: str
+    renewable: bool
+    duration: float
+    """Seconds, from the moment of the read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What a source answered. Values may be anything JSON knows; only text becomes a credential."""
+
+    ref: SecretRef
+    version: str
+    """Changes when the secret does; comparable only for equality, and no trace of the value."""
+    fields: Mapping[str, object] = field(repr=False)
+    expires_at: datetime | None = None
+    lease: Lease | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The auth data of one connection, replaced whole by an update."""
+
+    data: Mapping[str, str] = field(repr=False)
+    fingerprint: str
+    secret_version: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
+
+
+class Stage(StrEnum):
+    """How far the last update of a connection came. Each is safe to die in."""
+
+    INTENDED = "intended"
+    """Written down; the request may or may not have been sent, or its answer is lost."""
+    PUT = "put"
+    """Answered; not yet seen READY."""
+    VERIFIED = "verified"
+    """READY was seen for this write."""
+    FAILED = "failed"
+    """Put, but did not become READY."""
+    REFUSED = "refused"
+    """Never applied: the target said no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the ledger knows of one connection: its last update, and the last that worked."""
+
+    target: str
+    connection: str
+    rotation: str
+    stage: Stage
+    fingerprint: str
+    secret_version: str
+    resource_version: str | None
+    """As last seen for this update; before it while the stage is INTENDED or REFUSED."""
+    run_id: str
+    at: datetime
+    phase: str | None = None
+    error: str | None = None
+    verified_fingerprint: str | None = None
+    rotated_at: datetime | None = None
+    """When the credential that is in place was put, if it was verified."""
+    verified_at: datetime | None = None
+
+
+class Verdict(StrEnum):
+    """What the plan says of one connection."""
+
+    UNCHANGED = "unchanged"
+    NEW = "new"
+    CHANGED = "changed"
+    DRIFTED = "drifted"
+    UNVERIFIED = "unverified"
+    """Put by an earlier run that ended before it saw READY: verify, don't put again."""
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a plan: a connection, what is to be done with it, and why."""
+
+    connection: Connection
+    verdict: Verdict
+    reason: str
+    credential: Credential | None = None
+    """None exactly where the verdict is INVALID."""
+    secret: SecretRef | None = None
+    update: bool = False
+    """Whether an update is sent: only for NEW and CHANGED, and DRIFTED unless only warned of."""
+    record: Record | None = None
+    warning: str | None = None
+
+    @property
+    def verify_only(self) -> bool:
+        return self.verdict is Verdict.UNVERIFIED
+
+
+class Result(StrEnum):
+    """How an outcome counts in `rotator_credentials_total`."""
+
+    ROTATED = "rotated"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one connection in one run: the one record that every observer sees."""
+
+    run_id: str
+    rotation: str
+    target: str
+    connection: str
+    result: Result
+    reason: str
+    at: datetime
+    phase: str | None = None
+    resource_version: str | None = None
+    fingerprint: str | None = None
+    secret_version: str | None = None
+    verify_seconds: float | None = None
+    """From the answer to the update until READY was seen."""
+
+
+class RunResult(StrEnum):
+    """How a run ended; the first three are the values of the metric's `result` label."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REFUSED = "refused"
+    INTERRUPTED = "interrupted"
+    """Told to stop, or killed: the next run finishes its work. Not counted as a run of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of one rotation."""
+
+    id: str
+    rotation: str
+    trigger: str
+    """`schedule`, `watch`, `start`, `missed`, `command` or `http`."""
+    started_at: datetime
+    finished_at: datetime | None = None
+    result: RunResult | None = None
+    reason: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Result → number of connections."""
+
+
+# What observers are told, in the order in which it happens. No event holds a value.
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan stands: connections as listed, and how many updates and verifications follow."""
+
+    run_id: str
+    rotation: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """An update was answered."""
+
+    run_id: str
+    rotation: str
+    target: str
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A connection's part of the run is over."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswered:
+    """One request to a target. `status` is a number, or the failure: `timeout`, `error`."""
+
+    target: str
+    method: str
+    status: str
+    seconds: float
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRead:
+    """One read or probe of a source. `result` is `ok`, or that of the SourceError."""
+
+    source: str
+    operation: str
+    """`read`, `probe` or `login`."""
+    result: str
+    seconds: float
+
+
+Event = RunStarted | Planned | Updated | Settled | RunFinished | RequestAnswered | SourceRead

@@ -1,0 +1,105 @@
+"""What the core needs of the world. The edges fit these without importing them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from rotator.model import (
+    Connection,
+    Credential,
+    Event,
+    Outcome,
+    Record,
+    Run,
+    Secret,
+    SecretRef,
+)
+
+
+class Target(Protocol):
+    """One Confluent Cloud environment. Raises TargetError and nothing else."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def connections(self, connection_type: str | None = None) -> tuple[Connection, ...]:
+        """Every connection, each name once; of one type if one is given."""
+        ...
+
+    async def look(self, names: Collection[str]) -> Mapping[str, Connection]:
+        """These connections as they are now, from as few list pages as hold them.
+
+        A name that is missing from the answer no longer exists.
+        """
+        ...
+
+    async def update(self, connection: Connection, credential: Credential) -> str | None:
+        """Replace the credential; the new resource version, where the answer tells it.
+
+        Raises UpdateUncertain where the update may have been applied, UpdateConflict where
+        `connection` is out of date, TargetUnavailable where it surely was not taken, and
+        TargetRefused where repeating it is of no use.
+        """
+        ...
+
+
+class Source(Protocol):
+    """A place that secrets are read from. Raises SourceError and nothing else."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def read(self, ref: SecretRef) -> Secret: ...
+
+    async def probe(self, ref: SecretRef) -> str:
+        """The version that `read` would answer with, without reading the value where it can."""
+        ...
+
+
+class Ledger(Protocol):
+    """The durable record. Raises LedgerError and nothing else; returns once it is durable."""
+
+    def lock(self, rotation: str) -> AbstractAsyncContextManager[None]:
+        """Held for a run; raises RunInProgress where any process holds it. Freed by a crash."""
+        ...
+
+    async def begin(self, run: Run) -> None: ...
+
+    async def finish(self, run: Run) -> None: ...
+
+    async def records(self, target: str) -> Mapping[str, Record]:
+        """By name of the connection."""
+        ...
+
+    async def intend(self, record: Record) -> None:
+        """Before the request leaves. Keeps `verified_*` and `rotated_at` of what was there."""
+        ...
+
+    async def put(self, record: Record) -> None:
+        """The update was answered."""
+        ...
+
+    async def settle(self, record: Record | None, outcome: Outcome) -> None:
+        """The end of a connection's part in a run: its new state, if any, and the history."""
+        ...
+
+    async def seen(self, rotation: str, versions: Mapping[SecretRef, str]) -> None:
+        """Remember which version of each secret the rotation last acted on."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Observer(Protocol):
+    """Told what happens; must not block and must not raise."""
+
+    def __call__(self, event: Event) -> None: ...
