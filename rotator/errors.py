@@ -12,6 +12,7 @@
     │   ├── UpdateUncertain       the answer is lost or strange: look before sending again
     │   ├── UpdateConflict        changed meanwhile (409, 412): read again, decide again
     │   └── TargetRefused         a clear no: don't repeat it
+    ├── ValueUnavailable      a value that the configuration refers to can't be had now
     ├── PlanRefused           the plan is unsafe: nothing was sent
     ├── RunInProgress         another run of the same rotation holds the lock
     └── LedgerError           the record can't be read or written: nothing may start
@@ -121,6 +122,10 @@ class UpdateConflict(TargetError):
 
 class TargetRefused(TargetError):
     """A definite no: wrong key, unknown environment, a request that the API doesn't take."""
+
+
+class ValueUnavailable(RotatorError):
+    """What an `{env: …}` or `{file: …}` refers to is absent, empty or unreadable."""
 
 
 class PlanRefused(RotatorError):
