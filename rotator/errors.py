@@ -13,6 +13,7 @@
     │   ├── UpdateConflict        changed meanwhile (409, 412): read again, decide again
     │   └── TargetRefused         a clear no: don't repeat it
     ├── ValueUnavailable      a value that the configuration refers to can't be had now
+    ├── CredentialInvalid     a secret and a connection type that don't fit: part of the plan
     ├── PlanRefused           the plan is unsafe: nothing was sent
     ├── RunInProgress         another run of the same rotation holds the lock
     └── LedgerError           the record can't be read or written: nothing may start
@@ -126,6 +127,10 @@ class TargetRefused(TargetError):
 
 class ValueUnavailable(RotatorError):
     """What an `{env: …}` or `{file: …}` refers to is absent, empty or unreadable."""
+
+
+class CredentialInvalid(RotatorError):
+    """The secret can't become a credential of this connection. Never holds a value."""
 
 
 class PlanRefused(RotatorError):

@@ -130,9 +130,13 @@ class Record:
     fingerprint: str
     secret_version: str
     resource_version: str | None
-    """As last seen for this update; before it while the stage is INTENDED or REFUSED."""
+    """After the update, as far as it is known: from its answer, or as seen when it was verified."""
+    version_before: str | None
+    """The resource version that the update was to replace."""
     run_id: str
     at: datetime
+    uid: str | None = None
+    """Of the connection: one that was deleted and made again has another."""
     phase: str | None = None
     error: str | None = None
     verified_fingerprint: str | None = None
