@@ -92,6 +92,10 @@ class Secret:
         object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
 
 
+_SHORTEST_SCRUBBED = 4
+"""A shorter value stands in too many words by chance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """The auth data of one connection, replaced whole by an update."""
@@ -102,6 +106,13 @@ class Credential:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
+
+    def scrub(self, text: str) -> str:
+        """Without any of the values: an endpoint may echo the key that it refuses."""
+        for value in sorted(self.data.values(), key=len, reverse=True):
+            if len(value) >= _SHORTEST_SCRUBBED:
+                text = text.replace(value, "<redacted>")
+        return text
 
 
 class Stage(StrEnum):

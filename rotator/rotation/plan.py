@@ -1,0 +1,165 @@
+"""What a run would do, decided without touching anything.
+
+A plan is a value: it can be shown, compared, and it can refuse itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rotator.config.models import RotationConfig
+from rotator.errors import PlanRefused
+from rotator.model import Change, Connection, Credential, Record, SecretRef, Stage, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    rotation: str
+    matched: int
+    """Connections that the rule matches, whether or not this run is limited to some of them."""
+    changes: tuple[Change, ...]
+    missing_targets: tuple[str, ...] = ()
+    """Targets whose connections couldn't be listed: what they hold is not part of the plan."""
+
+    @property
+    def pending(self) -> bool:
+        return any(change.update or change.verify_only for change in self.changes)
+
+    @property
+    def invalid(self) -> tuple[Change, ...]:
+        return tuple(change for change in self.changes if change.verdict is Verdict.INVALID)
+
+    def refuse_if_unsafe(self, rule: RotationConfig) -> None:
+        """Raises PlanRefused, in the words of the person who set the limit."""
+        expect = rule.match.expect
+        if self.matched < expect.min and not self.missing_targets:
+            raise PlanRefused(
+                f"rotation {self.rotation} matches {self.matched} connections, fewer than "
+                f"match.expect.min ({expect.min}); check match, or lower the limit"
+            )
+        if expect.max is not None and self.matched > expect.max:
+            raise PlanRefused(
+                f"rotation {self.rotation} matches {self.matched} connections, more than "
+                f"match.expect.max ({expect.max}); narrow match, or raise the limit"
+            )
+        invalid = self.invalid
+        if rule.rollout.on_failure == "halt" and len(invalid) > rule.rollout.max_failures:
+            first = invalid[0]
+            more = f" (and {len(invalid) - 1} more; `rotator plan` shows all)" * (len(invalid) > 1)
+            raise PlanRefused(
+                f"rotation {self.rotation}, connection {first.connection.name} of target "
+                f"{first.connection.target}: {first.reason}{more}; nothing was sent"
+            )
+
+
+def invalid(connection: Connection, reason: str, secret: SecretRef | None = None) -> Change:
+    return Change(connection, Verdict.INVALID, reason, secret=secret)
+
+
+def decide(
+    connection: Connection,
+    credential: Credential,
+    secret: SecretRef,
+    record: Record | None,
+    *,
+    reapply_drift: bool = True,
+    force: bool = False,
+    warning: str | None = None,
+) -> Change:
+    """The change of one connection, from what is listed, what is wanted, and what was recorded."""
+    verdict, reason, update = _verdict(connection, credential, record, reapply_drift)
+    if force and not update:
+        verdict, reason, update = Verdict.CHANGED, "forced", True
+    return Change(
+        connection,
+        verdict,
+        reason,
+        credential=credential,
+        secret=secret,
+        update=update,
+        record=record,
+        warning=warning,
+    )
+
+
+def _verdict(
+    connection: Connection, credential: Credential, record: Record | None, reapply_drift: bool
+) -> tuple[Verdict, str, bool]:
+    if record is None:
+        return Verdict.NEW, "never rotated before", True
+    if record.uid and connection.uid and record.uid != connection.uid:
+        return Verdict.NEW, "the connection was deleted and made again", True
+    if record.fingerprint != credential.fingerprint:
+        return Verdict.CHANGED, _why_changed(record, credential), True
+    match record.stage:
+        case Stage.INTENDED:
+            return Verdict.CHANGED, "an update of it was cut off before its answer", True
+        case Stage.REFUSED:
+            return Verdict.CHANGED, f"the last update was refused: {record.error}", True
+        case Stage.PUT if record.version_before is not None:
+            return Verdict.UNVERIFIED, "put by a run that ended before it saw READY", False
+        case Stage.PUT:
+            return Verdict.CHANGED, "put before, and no version tells whether it arrived", True
+        case Stage.FAILED if connection.usable and _in_place(connection, record):
+            return Verdict.UNVERIFIED, "became usable after the last run gave up", False
+        case Stage.FAILED:
+            return Verdict.CHANGED, f"the last update failed: {record.error}", True
+        case Stage.VERIFIED if _drifted(connection, record):
+            then, now = record.resource_version, connection.resource_version
+            reason = f"changed by someone else: resource version {then} → {now}"
+            return Verdict.DRIFTED, reason, reapply_drift
+        case Stage.VERIFIED:
+            return Verdict.UNCHANGED, f"secret version {_short(credential.secret_version)}", False
+
+
+def _why_changed(record: Record, credential: Credential) -> str:
+    then, now = record.secret_version, credential.secret_version
+    if then == now:
+        return "another credential from the same version: the mapping or fingerprint key changed"
+    return f"secret version {_short(then)} → {_short(now)}"
+
+
+def _short(version: str) -> str:
+    return version if len(version) <= 24 else f"{version[:23]}…"
+
+
+def _drifted(connection: Connection, record: Record) -> bool:
+    if record.resource_version is None or connection.resource_version is None:
+        return False
+    return connection.moved_since(_as_of(connection, record.resource_version))
+
+
+def _in_place(connection: Connection, record: Record) -> bool:
+    """Whether the write that the record tells of is the one that the target shows."""
+    if record.version_before is None:
+        return False
+    if not connection.moved_since(_as_of(connection, record.version_before)):
+        return False
+    return record.resource_version is None or not _drifted(connection, record)
+
+
+def _as_of(connection: Connection, version: str) -> Connection:
+    """The connection as it was at an earlier version, as far as versions go."""
+    return Connection(
+        target=connection.target,
+        name=connection.name,
+        type=connection.type,
+        endpoint=connection.endpoint,
+        phase="",
+        resource_version=version,
+    )
+
+
+def before_of(change: Change) -> Connection:
+    """The connection as it was before the update that is to be verified."""
+    if change.verify_only and change.record and change.record.version_before is not None:
+        return _as_of(change.connection, change.record.version_before)
+    return change.connection
+
+
+def count(changes: Iterable[Change]) -> dict[Verdict, int]:
+    counts = dict.fromkeys(Verdict, 0)
+    for change in changes:
+        counts[change.verdict] += 1
+    return counts

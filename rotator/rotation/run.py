@@ -1,0 +1,166 @@
+"""One run of one rotation, as a story: lock, survey, plan, roll out, record."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from rotator.errors import PlanRefused, RotatorError
+from rotator.model import (
+    Change,
+    Outcome,
+    Planned,
+    Result,
+    Run,
+    RunFinished,
+    RunResult,
+    RunStarted,
+    Settled,
+    Verdict,
+)
+from rotator.rotation.apply import Execution
+from rotator.rotation.survey import Survey, World, survey
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked of a run."""
+
+    rotation: str
+    trigger: str
+    only: str | None = None
+    """A glob on names of connections: the others are left alone."""
+    force: bool = False
+
+
+def new_run(order: Order, now: datetime) -> Run:
+    """Ids sort by time and stay readable: `20261120T030000Z-openai-3fa2c1`."""
+    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return Run(
+        id=f"{stamp}-{order.rotation}-{secrets.token_hex(3)}",
+        rotation=order.rotation,
+        trigger=order.trigger,
+        started_at=now,
+    )
+
+
+async def execute(world: World, order: Order, run: Run, stop: asyncio.Event) -> Run:
+    """The finished run. Raises RunInProgress where another holds the rotation, and LedgerError.
+
+    Whatever else goes wrong ends in the run's result and reason. When `stop` is set, requests
+    under way end, nothing new starts, and the next run finishes the work. A crash and a
+    cancellation are recorded too, and raised on.
+    """
+    async with world.ledger.lock(order.rotation):
+        await world.ledger.begin(run)
+        world.observe(RunStarted(run))
+        try:
+            run = await _rotate(world, order, run, stop)
+        except RotatorError as error:
+            refused = isinstance(error, PlanRefused)
+            result = RunResult.REFUSED if refused else RunResult.FAILED
+            run = replace(run, result=result, reason=str(error))
+        except asyncio.CancelledError:
+            run = replace(run, result=RunResult.INTERRUPTED, reason="cancelled")
+            raise
+        except BaseException as error:
+            reason = f"internal error: {type(error).__name__}"
+            run = replace(run, result=RunResult.FAILED, reason=reason)
+            raise
+        finally:
+            run = replace(run, finished_at=world.clock.now())
+            try:
+                await asyncio.shield(world.ledger.finish(run))
+            finally:
+                world.observe(RunFinished(run))
+    return run
+
+
+async def _rotate(world: World, order: Order, run: Run, stop: asyncio.Event) -> Run:
+    rule = world.config.rotations[order.rotation]
+    seen = await survey(world, order.rotation, only=order.only, force=order.force)
+    world.observe(Planned(run.id, order.rotation, seen.plan.changes))
+    # Remembered before the plan can refuse itself: a version that made it refuse must not wake
+    # the watch again and again.
+    await world.ledger.seen(order.rotation, seen.versions)
+    seen.plan.refuse_if_unsafe(rule)
+
+    execution = Execution(world, run.id, order.rotation, rule, stop)
+    counts: Counter[Result] = Counter()
+    for outcome in _without_updates(seen.plan.changes, run, world.clock.now()):
+        counts[outcome.result] += 1
+        if outcome.result is Result.FAILED:
+            execution.failures += 1
+            await world.ledger.settle(None, outcome)
+        world.observe(Settled(outcome))
+    before = execution.failures
+    await execution.roll_out(seen.plan.changes)
+
+    untouched = _untouched(seen.plan.changes, execution)
+    for change in untouched:
+        why = "stopped before its turn" if stop.is_set() else "halted after failures elsewhere"
+        world.observe(Settled(_outcome(change, run, Result.SKIPPED, why, world.clock.now())))
+    failed = execution.failures - before
+    counts[Result.FAILED] += failed
+    counts[Result.ROTATED] += len(execution.settled) - failed
+    counts[Result.SKIPPED] += len(untouched)
+    result, reason = _result(seen, execution, untouched, stop)
+    return replace(
+        run, result=result, reason=reason, counts={str(key): n for key, n in counts.items() if n}
+    )
+
+
+def _without_updates(changes: Iterable[Change], run: Run, now: datetime) -> list[Outcome]:
+    """The outcomes that stand as soon as the plan does."""
+    outcomes = []
+    for change in changes:
+        if change.update or change.verify_only:
+            continue
+        result = {
+            Verdict.INVALID: Result.FAILED,
+            Verdict.DRIFTED: Result.SKIPPED,
+        }.get(change.verdict, Result.UNCHANGED)
+        outcomes.append(_outcome(change, run, result, change.reason, now))
+    return outcomes
+
+
+def _outcome(change: Change, run: Run, result: Result, reason: str, now: datetime) -> Outcome:
+    return Outcome(
+        run_id=run.id,
+        rotation=run.rotation,
+        target=change.connection.target,
+        connection=change.connection.name,
+        result=result,
+        reason=reason,
+        at=now,
+        phase=change.connection.phase,
+        resource_version=change.connection.resource_version,
+        fingerprint=change.credential.fingerprint if change.credential else None,
+        secret_version=change.credential.secret_version if change.credential else None,
+    )
+
+
+def _untouched(changes: Iterable[Change], execution: Execution) -> list[Change]:
+    return [
+        change
+        for change in changes
+        if (change.update or change.verify_only)
+        and (change.connection.target, change.connection.name) not in execution.settled
+    ]
+
+
+def _result(
+    seen: Survey, execution: Execution, untouched: list[Change], stop: asyncio.Event
+) -> tuple[RunResult, str]:
+    if stop.is_set() and untouched:
+        return RunResult.INTERRUPTED, f"told to stop; {len(untouched)} left for the next run"
+    parts = [str(error) for error in seen.failures.values()]
+    if execution.failures:
+        parts.append(f"{execution.failures} failed")
+    if untouched:
+        parts.append(f"{len(untouched)} not touched, since more than max_failures failed")
+    return (RunResult.FAILED if parts else RunResult.SUCCEEDED), "; ".join(parts)
