@@ -1,0 +1,158 @@
+"""Everything that goes wrong between a client and an API, on order or by chance."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, with_config
+
+
+class FaultKind(StrEnum):
+    # The request is not acted on.
+    ERROR_500 = "error-500"
+    ERROR_502 = "error-502"
+    """HTML, as a proxy writes it."""
+    ERROR_503 = "error-503"
+    ODD_ERROR = "odd-error"
+    """500 with `{"error": {"code", "message"}}`."""
+    UNAUTHORIZED = "unauthorized"
+    METHOD_NOT_ALLOWED = "method-not-allowed"
+    """405 to a PUT of a connection."""
+    CONFLICT = "conflict"
+    """409 to an update."""
+    THROTTLED = "throttled"
+    """429; with Retry-After if `retry_after` is given."""
+    RESET = "reset"
+    HANG = "hang"
+    """No answer, until the client goes."""
+    HTML = "html"
+    """200 with a page, as a portal writes it."""
+    EMPTY = "empty"
+    """200 with nothing, from a proxy that never passed the request on."""
+    FOREIGN = "foreign"
+    """200 with a JSON document of something else."""
+    REDIRECT = "redirect"
+    """307 to `location`."""
+    # The request is acted on, and its answer comes to harm.
+    ERROR_AFTER = "error-after"
+    """500."""
+    RESET_AFTER = "reset-after"
+    HANG_AFTER = "hang-after"
+    TRUNCATED = "truncated"
+    """The connection closes in the middle of the answer."""
+    BROKEN_JSON = "broken-json"
+    """Half a document, in an answer that is complete by its Content-Length."""
+    DRIP = "drip"
+    """One byte each `seconds`."""
+    OVERSIZED = "oversized"
+    """200 with `size` bytes."""
+    # Only lists.
+    FOREIGN_NEXT = "foreign-next"
+    """metadata.next points to `location`."""
+    DUPLICATE = "duplicate"
+    """The last item of the page before stands on this one as well."""
+    SKIP = "skip"
+    """The first item of the page is missing: it moved to the page before while that was read."""
+
+
+UPDATES_ONLY = frozenset({FaultKind.CONFLICT})
+PUTS_ONLY = frozenset({FaultKind.METHOD_NOT_ALLOWED})
+LISTS_ONLY = frozenset({FaultKind.FOREIGN_NEXT, FaultKind.DUPLICATE, FaultKind.SKIP})
+ACTED_ON = frozenset(
+    {
+        FaultKind.ERROR_AFTER,
+        FaultKind.RESET_AFTER,
+        FaultKind.HANG_AFTER,
+        FaultKind.TRUNCATED,
+        FaultKind.BROKEN_JSON,
+        FaultKind.DRIP,
+        FaultKind.OVERSIZED,
+        *LISTS_ONLY,
+    }
+)
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of fault, ordered for the next requests that it fits."""
+
+    kind: FaultKind
+    method: str | None = None
+    path: str = "*"
+    """A glob over the whole path, decoded: `*/connections/openai-001`."""
+    times: Annotated[int, Field(ge=1)] | None = 1
+    """None is until it is taken back."""
+    after: Annotated[int, Field(ge=0)] = 0
+    """So many fitting requests pass first."""
+    retry_after: Annotated[float, Field(ge=0)] | None = None
+    seconds: Annotated[float, Field(ge=0)] = 0.1
+    size: Annotated[int, Field(ge=0)] = 64 * 2**20
+    location: str = "https://elsewhere.invalid/"
+
+    def fits(self, method: str, path: str, *, listing: bool) -> bool:
+        return (
+            (self.method is None or self.method == method)
+            and _possible(self.kind, method, listing=listing)
+            and fnmatchcase(path, self.path)
+        )
+
+
+def _possible(kind: FaultKind, method: str, *, listing: bool) -> bool:
+    if kind in UPDATES_ONLY:
+        return method in {"PUT", "PATCH"}
+    if kind in PUTS_ONLY:
+        return method == "PUT"
+    return listing if kind in LISTS_ONLY else True
+
+
+class FaultPlan:
+    """Orders first, in the order they were given; chance for the requests that no order fits.
+
+    The chance is seeded: the same requests in the same order meet the same faults.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._orders: list[Fault] = []
+        self._counts: list[int] = []
+        self._random = random.Random(seed)  # noqa: S311 -- faults, not keys
+
+    def order(self, fault: Fault) -> None:
+        self._orders.append(fault)
+        self._counts.append(0)
+
+    def clear(self) -> None:
+        self._orders.clear()
+        self._counts.clear()
+
+    def draw(
+        self, method: str, path: str, *, listing: bool, rates: Mapping[FaultKind, float]
+    ) -> Fault | None:
+        for index, fault in enumerate(self._orders):
+            if not fault.fits(method, path, listing=listing):
+                continue
+            self._counts[index] += 1
+            count = self._counts[index]
+            if count <= fault.after:
+                continue
+            if fault.times is not None and count == fault.after + fault.times:
+                del self._orders[index], self._counts[index]
+            return fault
+        return self._chance(method, listing=listing, rates=rates) if rates else None
+
+    def _chance(
+        self, method: str, *, listing: bool, rates: Mapping[FaultKind, float]
+    ) -> Fault | None:
+        point = self._random.random()
+        for kind, rate in rates.items():
+            if not _possible(kind, method, listing=listing):
+                continue
+            if point < rate:
+                return Fault(kind)
+            point -= rate
+        return None

@@ -1,0 +1,96 @@
+"""The sandbox on a port of loopback, in the event loop of its caller."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from rotator.sandbox.delivery import TRANSPORT
+from rotator.sandbox.gateway import Gateway
+from rotator.sandbox.settings import SandboxSettings
+from rotator.sandbox.state import SandboxState
+
+HOST = "127.0.0.1"
+_BACKLOG = 1024
+
+
+class _Protocol(HttpToolsProtocol):
+    """Leaves its transport where the gateway can reset it."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["state"][TRANSPORT] = self.transport
+
+
+class _App:
+    def __init__(self, state: SandboxState) -> None:
+        self.closing = False
+        self._gateway = Gateway(state)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._gateway(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.closing:
+                raise
+            # The request ends with the sandbox; uvicorn would log a crash.
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """One that runs."""
+
+    url: str
+    port: int
+    state: SandboxState
+
+
+@asynccontextmanager
+async def running(
+    settings: SandboxSettings | None = None,
+    *,
+    port: int = 0,
+    now: Callable[[], float] = time.time,
+) -> AsyncIterator[Sandbox]:
+    """Serve until the block ends; then every connection is dropped, answered or not.
+
+    Port 0 takes a free one. Raises OSError where the port is taken. Latency is real time;
+    everything else follows `now`.
+    """
+    state = SandboxState(settings, now)
+    app = _App(state)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_keep_alive=600
+    )
+    config.load()
+    connections = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: _Protocol(config, connections, {}),
+        HOST,
+        port,
+        family=socket.AF_INET,
+        backlog=_BACKLOG,
+    )
+    taken = int(server.sockets[0].getsockname()[1])
+    try:
+        yield Sandbox(f"http://{HOST}:{taken}", taken, state)
+    finally:
+        app.closing = True
+        server.close()
+        for protocol in list(connections.connections):
+            protocol.transport.abort()
+        tasks = list(connections.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()

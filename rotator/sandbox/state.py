@@ -1,0 +1,112 @@
+"""The whole of an emulated Confluent Cloud, apart from HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rotator.sandbox.answers import not_found
+from rotator.sandbox.connections import Connections
+from rotator.sandbox.faults import FaultPlan
+from rotator.sandbox.limits import RateLimiter
+from rotator.sandbox.seed import seed_connections
+from rotator.sandbox.settings import SandboxSettings, changed
+from rotator.sandbox.statements import Statements
+from rotator.sandbox.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    connections: Connections
+    statements: Statements
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the clients did."""
+
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(method, status); the status of a request without an answer is `reset` or `hang`."""
+    updates: Counter[str] = field(default_factory=Counter)
+    """Updates that were applied, by `environment/connection`."""
+    faults: Counter[str] = field(default_factory=Counter)
+    in_flight: int = 0
+    peak_in_flight: int = 0
+
+    @property
+    def throttled(self) -> int:
+        return sum(count for (_, status), count in self.requests.items() if status == "429")
+
+    def document(self) -> Mapping[str, object]:
+        requests: dict[str, dict[str, int]] = {}
+        for (method, status), count in sorted(self.requests.items()):
+            requests.setdefault(method, {})[status] = count
+        return {
+            "requests": requests,
+            "updates": dict(self.updates),
+            "throttled": self.throttled,
+            "faults": dict(self.faults),
+            "in_flight": self.in_flight,
+            "peak_in_flight": self.peak_in_flight,
+        }
+
+    def clear(self) -> None:
+        self.requests.clear()
+        self.updates.clear()
+        self.faults.clear()
+        self.peak_in_flight = self.in_flight
+
+
+class SandboxState:
+    def __init__(
+        self,
+        settings: SandboxSettings | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        settings = settings or SandboxSettings()
+        self._world = World(settings, now)
+        self.now = now
+        self.environments: dict[str, Environment] = {}
+        self.faults = FaultPlan(settings.seed)
+        self.limiter = RateLimiter()
+        self.counters = Counters()
+        for name in settings.environments:
+            self.add_environment(name)
+        if settings.connections:
+            first = self.environments[settings.environments[0]].connections
+            self.seed(first, settings.connections, settings.types)
+
+    @property
+    def settings(self) -> SandboxSettings:
+        return self._world.settings
+
+    def change(self, **changes: Any) -> None:
+        """Replace settings from now on. Raises pydantic.ValidationError."""
+        self._world.settings = changed(self._world.settings, changes)
+
+    def add_environment(self, name: str) -> Environment:
+        environment = Environment(Connections(self._world), Statements(self._world, name))
+        return self.environments.setdefault(name, environment)
+
+    def environment(self, name: str) -> Environment:
+        """Raises ApiError."""
+        found = self.environments.get(name)
+        if found is None:
+            raise not_found(f"environment {name} does not exist")
+        return found
+
+    def connections(self, environment: str | None = None) -> Connections:
+        """Of one environment; of the first if none is named."""
+        return self.environment(environment or next(iter(self.environments))).connections
+
+    def statements(self, environment: str | None = None) -> Statements:
+        return self.environment(environment or next(iter(self.environments))).statements
+
+    def seed(
+        self, connections: Connections, count: int, types: Iterable[str] = ()
+    ) -> tuple[str, ...]:
+        """Make so many connections, long settled; their names."""
+        return seed_connections(connections, self._world, count, tuple(types))
