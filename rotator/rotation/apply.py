@@ -8,19 +8,13 @@ decided in `plan`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Never
 
 from rotator.config.models import RotationConfig
-from rotator.errors import (
-    TargetError,
-    TargetRefused,
-    TargetUnavailable,
-    UpdateConflict,
-    UpdateUncertain,
-)
+from rotator.errors import TargetError
 from rotator.model import (
     Change,
     Connection,
@@ -34,13 +28,14 @@ from rotator.model import (
 )
 from rotator.rotation.plan import before_of
 from rotator.rotation.rollout import halted, stages
+from rotator.rotation.sending import Lost, Put, Refused, either, send
 from rotator.rotation.survey import World
-from rotator.rotation.verify import State, judge, pauses
+from rotator.rotation.verify import State, judge, pauses, resend_after
 
-LOOKS_AFTER_A_LOST_ANSWER = 7
-"""Reads may lag behind writes, so one look that shows the old version proves little."""
-FIRST_LOOK_AFTER = 0.1
-"""Seconds; doubles with every further look."""
+Key = tuple[str, str]
+"""Target and name of a connection."""
+
+MOST_RESENDS = 3
 
 
 @dataclass(slots=True)
@@ -65,8 +60,9 @@ class Execution:
     rule: RotationConfig
     stop: asyncio.Event
     failures: int = 0
-    settled: set[tuple[str, str]] = field(default_factory=set)
-    _awaited: dict[tuple[str, str], _Awaited] = field(default_factory=dict)
+    settled: set[Key] = field(default_factory=set)
+    _awaited: dict[Key, _Awaited] = field(default_factory=dict)
+    _resends: dict[Key, int] = field(default_factory=dict)
     _gates: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _sent: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once all updates of the stage were answered."""
@@ -101,65 +97,41 @@ class Execution:
                             updates.create_task(self._update(change))
                 self._sent.set()
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            _raise_first(group)
 
     # Updating
 
     async def _update(self, change: Change) -> None:
-        target = change.connection.target
-        gate = self._gates.get(target)
-        if gate is None:
-            concurrency = self.world.config.targets[target].concurrency
-            gate = self._gates[target] = asyncio.Semaphore(concurrency)
+        connection = change.connection
+        concurrency = self.world.config.targets[connection.target].concurrency
+        gate = self._gates.setdefault(connection.target, asyncio.Semaphore(concurrency))
         async with gate:
+            # Not before its turn: an intent is written only for what is about to leave.
             if self.halted or self.stop.is_set():
                 return
-            await self._send(change, _credential(change))
+            await self._send(change, connection)
 
-    async def _send(self, change: Change, credential: Credential) -> None:
-        """Send until the update is surely in place or surely refused.
-
-        An answer that is lost or strange says nothing: the list does. Where the version moved, the
-        update arrived; where it did not, it is sent again.
-        """
-        connection = change.connection
-        target = self.world.targets[connection.target]
-        record = self._intent(change, credential, connection)
-        await self.world.ledger.intend(record)
-        error: TargetError | None = None
-        pause = FIRST_LOOK_AFTER
-        for _ in range(LOOKS_AFTER_A_LOST_ANSWER):
-            try:
-                version = await target.update(connection, credential)
-            except (UpdateUncertain, UpdateConflict) as trouble:
-                error = trouble
-            except (TargetUnavailable, TargetRefused) as trouble:
-                refused = replace(record, stage=Stage.REFUSED)
-                return await self._fail(change, refused, str(trouble))
-            else:
-                return await self._put(change, connection, record, version)
-            await _either(self.world.clock.sleep(pause), self.stop)
-            if self.stop.is_set():
-                return None
-            pause *= 2
-            try:
-                seen = (await target.look([connection.name])).get(connection.name)
-            except TargetError as trouble:
-                error = trouble
-                continue
-            if seen is None:
-                continue
-            if seen.moved_since(connection):
-                if isinstance(error, UpdateUncertain):
-                    return await self._put(change, connection, record, seen.resource_version)
-                connection = seen
-                record = replace(record, version_before=seen.resource_version)
-                await self.world.ledger.intend(record)
-        await self._fail(change, record, f"no answer that can be trusted: {error}")
-        return None
+    async def _send(self, change: Change, connection: Connection) -> None:
+        credential = _credential(change)
+        intent = self._intent(change, credential, connection)
+        match await send(self.world, intent, connection, credential, self.stop):
+            case Put(record, before, version):
+                now = self.world.clock.now()
+                record = replace(record, stage=Stage.PUT, resource_version=version, at=now)
+                await self.world.ledger.put(record)
+                self.world.observe(
+                    Updated(self.run_id, self.rotation, record.target, record.connection)
+                )
+                self._await(change, before, record, now, self.world.clock.monotonic())
+            case Refused(record, error):
+                await self._fail(change, replace(record, stage=Stage.REFUSED), str(error))
+            case Lost(record, error):
+                await self._fail(change, record, f"no answer that can be trusted: {error}")
+            case None:
+                pass
 
     def _intent(self, change: Change, credential: Credential, connection: Connection) -> Record:
-        before = change.record
+        former = change.record
         return Record(
             target=connection.target,
             connection=connection.name,
@@ -172,21 +144,10 @@ class Execution:
             run_id=self.run_id,
             at=self.world.clock.now(),
             uid=connection.uid,
-            verified_fingerprint=before.verified_fingerprint if before else None,
-            rotated_at=before.rotated_at if before else None,
-            verified_at=before.verified_at if before else None,
+            verified_fingerprint=former.verified_fingerprint if former else None,
+            rotated_at=former.rotated_at if former else None,
+            verified_at=former.verified_at if former else None,
         )
-
-    async def _put(
-        self, change: Change, before: Connection, record: Record, version: str | None
-    ) -> None:
-        now = self.world.clock.now()
-        record = replace(record, stage=Stage.PUT, resource_version=version, at=now)
-        await self.world.ledger.put(record)
-        self.world.observe(
-            Updated(self.run_id, self.rotation, record.target, record.connection),
-        )
-        self._await(change, before, record, now, self.world.clock.monotonic())
 
     # Verifying
 
@@ -202,11 +163,11 @@ class Execution:
         ramp = list(pauses(interval))
         while True:
             if not self._sent.is_set():
-                await _either(self.world.clock.sleep(interval), self._sent)
+                await either(self.world.clock.sleep(interval), self._sent)
             elif self.stop.is_set() or not self._names(target):
                 return
             else:
-                await _either(self.world.clock.sleep(ramp.pop(0) if ramp else interval), self.stop)
+                await either(self.world.clock.sleep(ramp.pop(0) if ramp else interval), self.stop)
             if names := self._names(target):
                 await self._look(target, names)
 
@@ -215,30 +176,34 @@ class Execution:
 
     async def _look(self, target: str, names: list[str]) -> None:
         asked = self.world.clock.monotonic()
-        try:
-            seen: Mapping[str, Connection] | None = await self.world.targets[target].look(names)
-        except TargetError as error:
-            seen, trouble = None, str(error)
+        answer = await self._seen(target, names)
+        resend = []
         for name in names:
             awaited = self._awaited.get((target, name))
             if awaited is None or awaited.since > asked:
                 continue
             waited = asked - awaited.since
-            if seen is None:
+            if isinstance(answer, TargetError):
                 # What was put stays PUT: the next run looks again, and doesn't put it again.
                 if waited >= self.rule.verify.timeout.total_seconds():
-                    await self._settle(awaited, Result.FAILED, f"could not be looked at: {trouble}")
-                continue
-            await self._judge(awaited, seen.get(name), waited)
+                    reason = f"could not be looked at: {answer}"
+                    await self._settle(awaited, Result.FAILED, reason)
+            elif await self._judge(awaited, answer.get(name), waited):
+                resend.append(awaited)
+        await asyncio.gather(*(self._resend(awaited) for awaited in resend))
 
-    async def _judge(self, awaited: _Awaited, now: Connection | None, waited: float) -> None:
+    async def _seen(self, target: str, names: list[str]) -> dict[str, Connection] | TargetError:
+        try:
+            return dict(await self.world.targets[target].look(names))
+        except TargetError as error:
+            return error
+
+    async def _judge(self, awaited: _Awaited, now: Connection | None, waited: float) -> bool:
+        """Settle what is clear. True where the update seems never to have arrived."""
         awaited.misses = awaited.misses + 1 if now is None else 0
+        timeout = self.rule.verify.timeout.total_seconds()
         judgement = judge(
-            awaited.before,
-            now,
-            misses=awaited.misses,
-            waited=waited,
-            timeout=self.rule.verify.timeout.total_seconds(),
+            awaited.before, now, misses=awaited.misses, waited=waited, timeout=timeout
         )
         reason = _credential(awaited.change).scrub(judgement.reason)
         record = awaited.record
@@ -260,19 +225,29 @@ class Execution:
                 awaited.record = replace(record, stage=Stage.FAILED, at=at, error=reason)
                 await self._settle(awaited, Result.FAILED, reason)
             case State.PENDING:
-                pass
+                interval = self.rule.verify.interval.total_seconds()
+                return not judgement.visible and waited >= resend_after(interval, timeout)
+        return False
+
+    async def _resend(self, awaited: _Awaited) -> None:
+        """A proxy may answer 200 to what it never passed on; once more does no harm."""
+        key = (awaited.record.target, awaited.record.connection)
+        sent = self._resends[key] = self._resends.get(key, 0) + 1
+        if sent > MOST_RESENDS or self.stop.is_set():
+            return
+        await self._send(awaited.change, awaited.before)
 
     # Recording
 
     async def _settle(
         self, awaited: _Awaited, result: Result, reason: str, verified: float | None = None
     ) -> None:
-        key = (awaited.record.target, awaited.record.connection)
-        del self._awaited[key]
+        del self._awaited[awaited.record.target, awaited.record.connection]
         await self._record(awaited.record, result, reason, verified)
 
     async def _fail(self, change: Change, record: Record, reason: str) -> None:
         reason = _credential(change).scrub(reason)
+        self._awaited.pop((record.target, record.connection), None)
         record = replace(record, at=self.world.clock.now(), error=reason)
         await self._record(record, Result.FAILED, reason)
 
@@ -300,23 +275,15 @@ class Execution:
         self.world.observe(Settled(outcome))
 
 
-async def _either(sleep: Coroutine[Any, Any, None], event: asyncio.Event) -> None:
-    """Return when the time is over or the event is set, whichever comes first."""
-    tasks = {asyncio.ensure_future(sleep), asyncio.ensure_future(event.wait())}
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended a stage; the cancellations that it caused say nothing more."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
-
-
 def _credential(change: Change) -> Credential:
     if change.credential is None:
         raise AssertionError("a change that is carried out has a credential")
     return change.credential
+
+
+def _raise_first(group: BaseExceptionGroup[BaseException]) -> Never:
+    """The error that ended a stage; the cancellations that it caused say nothing more."""
+    error = group.exceptions[0]
+    if isinstance(error, BaseExceptionGroup):
+        _raise_first(error)
+    raise error from None

@@ -22,6 +22,8 @@ class State(Enum):
 class Judgement:
     state: State
     reason: str
+    visible: bool = True
+    """Whether the update shows at all yet; False with a state of PENDING only."""
 
 
 def judge(
@@ -41,11 +43,13 @@ def judge(
     generation, and a read right after the update may still show the old version with the old
     READY. `detail` is shown, never judged by.
     """
+    visible = True
     if now is None:
         if misses >= MISSES_UNTIL_GONE:
             return Judgement(State.FAILED, "the connection is gone")
         said = "the connection was not listed"
     elif not now.moved_since(before):
+        visible = False
         said = f"the update is not visible: still at resource version {before.resource_version}"
     elif now.usable:
         return Judgement(State.VERIFIED, f"{now.phase} at resource version {now.resource_version}")
@@ -55,7 +59,7 @@ def judge(
         said = _phase(now)
     if waited >= timeout:
         return Judgement(State.FAILED, f"{said}, after {timeout:g} s")
-    return Judgement(State.PENDING, said)
+    return Judgement(State.PENDING, said, visible)
 
 
 def _phase(now: Connection) -> str:
@@ -74,3 +78,11 @@ def pauses(interval: float) -> tuple[float, ...]:
     the first ones come sooner.
     """
     return (interval / 8, interval / 4, interval / 2)
+
+
+def resend_after(interval: float, timeout: float) -> float:
+    """Seconds after which an update that doesn't show is taken for one that never arrived.
+
+    Longer than reads are likely to lag behind writes; sending it once more does no harm.
+    """
+    return min(max(3.0, 3 * interval), timeout / 4)

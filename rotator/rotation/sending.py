@@ -1,0 +1,102 @@
+"""One update, sent until it is surely in place or surely not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rotator.errors import (
+    TargetError,
+    TargetRefused,
+    TargetUnavailable,
+    UpdateConflict,
+    UpdateUncertain,
+)
+from rotator.model import Connection, Credential, Record
+from rotator.rotation.survey import World
+
+MOST_SENDINGS = 7
+"""Reads may lag behind writes, so one look that shows the old version proves little."""
+FIRST_LOOK_AFTER = 0.1
+"""Seconds; doubles with every further look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """In place, as far as an answer can tell."""
+
+    record: Record
+    before: Connection
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not in place: a clear no."""
+
+    record: Record
+    error: TargetError
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Nobody knows: no answer that can be trusted, however often it was asked."""
+
+    record: Record
+    error: TargetError
+
+
+async def send(
+    world: World,
+    record: Record,
+    connection: Connection,
+    credential: Credential,
+    stop: asyncio.Event,
+) -> Put | Refused | Lost | None:
+    """None where `stop` was set before it was clear; the intent stays in the ledger.
+
+    An answer that is lost or strange says nothing: the list does. Where the version moved, the
+    update arrived; where it did not, it is sent again. After a conflict it is sent again with the
+    version that is there now: the credential is replaced whole, so whoever wrote in between loses.
+    """
+    target = world.targets[connection.target]
+    await world.ledger.intend(record)
+    pause = FIRST_LOOK_AFTER
+    error: TargetError
+    for _ in range(MOST_SENDINGS):
+        try:
+            version = await target.update(connection, credential)
+        except (TargetUnavailable, TargetRefused) as no:
+            return Refused(record, no)
+        except (UpdateUncertain, UpdateConflict) as trouble:
+            error = trouble
+        else:
+            return Put(record, connection, version)
+        await either(world.clock.sleep(pause), stop)
+        if stop.is_set():
+            return None
+        pause *= 2
+        try:
+            seen = (await target.look([connection.name])).get(connection.name)
+        except TargetError:
+            continue
+        if seen is None or not seen.moved_since(connection):
+            continue
+        if isinstance(error, UpdateUncertain):
+            return Put(record, connection, seen.resource_version)
+        connection = seen
+        record = replace(record, version_before=seen.resource_version)
+        await world.ledger.intend(record)
+    return Lost(record, error)
+
+
+async def either(sleep: Coroutine[Any, Any, None], event: asyncio.Event) -> None:
+    """Return when the time is over or the event is set, whichever comes first."""
+    tasks = {asyncio.ensure_future(sleep), asyncio.ensure_future(event.wait())}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
