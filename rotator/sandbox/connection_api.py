@@ -47,7 +47,7 @@ def respond(state: SandboxState, connections: Connections, request: Request) -> 
         case _:
             patch = "" if settings.strict else ", PATCH"
             raise method_not_allowed(request.method, f"GET, PUT, DELETE{patch}")
-    state.counters.updates[f"{request.environment}/{stored.name}"] += 1
+    state.counters.updated(f"{request.environment}/{stored.name}", state.now())
     return _shown(stored, request) if settings.update_answer == "connection" else Answer(200)
 
 
@@ -66,9 +66,9 @@ def _list(connections: Connections, request: Request) -> Answer:
     if request.fault is not None:
         if request.fault.kind is FaultKind.FOREIGN_NEXT:
             following = request.fault.location
-        elif request.fault.kind is FaultKind.SKIP:
+        elif request.fault.kind is FaultKind.SKIP and page.after:
             items = items[1:]
-        elif request.fault.kind is FaultKind.DUPLICATE:
+        elif request.fault.kind is FaultKind.DUPLICATE and page.after:
             before = connections.before(page.after)
             items = [before, *items] if before else items
     body = b"".join(

@@ -51,7 +51,7 @@ class FaultKind(StrEnum):
     """One byte each `seconds`."""
     OVERSIZED = "oversized"
     """200 with `size` bytes."""
-    # Only lists.
+    # Only lists, and the last two only from their second page on.
     FOREIGN_NEXT = "foreign-next"
     """metadata.next points to `location`."""
     DUPLICATE = "duplicate"
@@ -125,6 +125,10 @@ class FaultPlan:
     def order(self, fault: Fault) -> None:
         self._orders.append(fault)
         self._counts.append(0)
+
+    def orders(self) -> tuple[Fault, ...]:
+        """Those that are not used up, as they were given."""
+        return tuple(self._orders)
 
     def clear(self) -> None:
         self._orders.clear()

@@ -57,6 +57,9 @@ class Gateway:
     async def _serve(self, method: str, scope: Scope, exchange: Exchange) -> str:
         state = self._state
         request_id = uuid4().hex
+        route = _route(scope["raw_path"])
+        listing = method == "GET" and route is not None and route.name is None
+        state.counters.lists += listing
         extra: Headers = ((b"x-request-id", request_id.encode()),)
         limit = state.settings.limit
         if limit is not None:
@@ -68,13 +71,11 @@ class Gateway:
         if state.settings.latency:
             await asyncio.sleep(state.settings.latency)
 
-        route = _route(scope["raw_path"])
-        listing = method == "GET" and route is not None and route.name is None
         fault = state.faults.draw(
             method, scope["path"], listing=listing, rates=state.settings.faults
         )
         if fault is not None:
-            state.counters.faults[fault.kind] += 1
+            state.counters.faults[fault.kind.value] += 1
             if fault.kind not in ACTED_ON:
                 return await deliver(exchange, instead_of(fault, request_id, extra), fault)
         try:

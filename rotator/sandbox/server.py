@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,8 +15,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from rotator.sandbox.control import control_app
 from rotator.sandbox.delivery import TRANSPORT
-from rotator.sandbox.gateway import Gateway
+from rotator.sandbox.gateway import PREFIX, Gateway
 from rotator.sandbox.settings import SandboxSettings
 from rotator.sandbox.state import SandboxState
 
@@ -35,10 +37,12 @@ class _App:
     def __init__(self, state: SandboxState) -> None:
         self.closing = False
         self._gateway = Gateway(state)
+        self._control = control_app(state)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._gateway if scope["raw_path"].startswith(PREFIX) else self._control
         try:
-            await self._gateway(scope, receive, send)
+            await app(scope, receive, send)
         except asyncio.CancelledError:
             if not self.closing:
                 raise
@@ -94,3 +98,14 @@ async def running(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
+
+
+async def serve(settings: SandboxSettings, port: int, ready: Callable[[Sandbox], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` is called once requests are taken."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings, port=port) as sandbox:
+        ready(sandbox)
+        await stop.wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,9 +32,17 @@ class Counters:
     """(method, status); the status of a request without an answer is `reset` or `hang`."""
     updates: Counter[str] = field(default_factory=Counter)
     """Updates that were applied, by `environment/connection`."""
+    update_order: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=100_000))
+    """The last of them, each with its time."""
     faults: Counter[str] = field(default_factory=Counter)
+    lists: int = 0
+    """Requests for a page of connections or statements."""
     in_flight: int = 0
     peak_in_flight: int = 0
+
+    def updated(self, connection: str, now: float) -> None:
+        self.updates[connection] += 1
+        self.update_order.append((now, connection))
 
     @property
     def throttled(self) -> int:
@@ -47,6 +55,8 @@ class Counters:
         return {
             "requests": requests,
             "updates": dict(self.updates),
+            "update_order": [connection for _, connection in self.update_order],
+            "lists": self.lists,
             "throttled": self.throttled,
             "faults": dict(self.faults),
             "in_flight": self.in_flight,
@@ -56,6 +66,8 @@ class Counters:
     def clear(self) -> None:
         self.requests.clear()
         self.updates.clear()
+        self.update_order.clear()
+        self.lists = 0
         self.faults.clear()
         self.peak_in_flight = self.in_flight
 
@@ -66,7 +78,8 @@ class SandboxState:
         settings: SandboxSettings | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        settings = settings or SandboxSettings()
+        """Raises pydantic.ValidationError for settings out of range."""
+        settings = changed(settings or SandboxSettings(), {})
         self._world = World(settings, now)
         self.now = now
         self.environments: dict[str, Environment] = {}

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
+from pydantic import ConfigDict, with_config
+
 from rotator.sandbox.answers import ApiError, conflict, not_found
 from rotator.sandbox.paging import PageRequest
 from rotator.sandbox.timeline import Timeline
@@ -73,6 +75,7 @@ class StoredStatement:
         }
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class StatementSpec:
     """What a client, or a person who furnishes the sandbox, says of a new statement."""
