@@ -1,106 +1,20 @@
-"""A connection's type and a secret's fields → auth data.
-
-The table is data: which keys each type takes, as the Confluent CLI sends them
-(https://github.com/confluentinc/cli, pkg/flink/utils.go). A type that isn't in it passes through
-with a warning; its mapping names the keys of `auth_data.data` themselves.
-"""
+"""A connection's type and a secret's fields → auth data."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from rotator.config.models import Constant
+from rotator.connection_types import TYPES, Way, fit
 from rotator.errors import CredentialInvalid
 
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way for a connection to authenticate: option name → key in `auth_data.data`."""
-
-    required: Mapping[str, str]
-    optional: Mapping[str, str] = field(default_factory=dict)
-    auth_type: str | None = None
-    """Sent as AUTH_TYPE by the types that know more than one way."""
-
-    def takes(self, options: Collection[str]) -> bool:
-        given = set(options)
-        return self.required.keys() <= given <= self.required.keys() | self.optional.keys()
-
-
-_API_KEY = {"api-key": "API_KEY"}
-_BASIC = {"username": "USERNAME", "password": "PASSWORD"}
-_AWS = Way(
-    {"aws-access-key": "AWS_ACCESS_KEY_ID", "aws-secret-key": "AWS_SECRET_ACCESS_KEY"},
-    {"aws-session-token": "AWS_SESSION_TOKEN"},
-)
-_OAUTH2 = {
-    "token-endpoint": "OAUTH2_TOKEN_ENDPOINT",
-    "client-id": "OAUTH2_CLIENT_ID",
-    "client-secret": "OAUTH2_CLIENT_SECRET",
-    "scope": "OAUTH2_SCOPE",
-}
-_REST = (
-    Way(_BASIC, auth_type="BASIC"),
-    Way({"token": "BEARER_TOKEN"}, auth_type="BEARER"),
-    Way(_OAUTH2, auth_type="OAUTH2"),
-)
-_A2A = (*_REST, Way(_API_KEY, auth_type="API_KEY"))
-_MCP_OPTIONS = {"transport-type": "TRANSPORT_TYPE", "sse-endpoint": "SSE_ENDPOINT"}
-
-TYPES: Mapping[str, tuple[Way, ...]] = {
-    **dict.fromkeys(
-        (
-            "OPENAI",
-            "AZUREML",
-            "AZUREOPENAI",
-            "GOOGLEAI",
-            "PINECONE",
-            "ANTHROPIC",
-            "FIREWORKSAI",
-            "COSMOSDB",
-        ),
-        (Way(_API_KEY),),
-    ),
-    **dict.fromkeys(("BEDROCK", "SAGEMAKER", "S3VECTORS"), (_AWS,)),
-    "VERTEXAI": (Way({"service-key": "SERVICE_KEY"}),),
-    **dict.fromkeys(("MONGODB", "COUCHBASE", "CONFLUENT_JDBC"), (Way(_BASIC),)),
-    "ELASTIC": (Way(_API_KEY, auth_type="API_KEY"), Way(_BASIC, auth_type="BASIC")),
-    "REST": _REST,
-    "A2A": _A2A,
-    "MCP_SERVER": tuple(Way(way.required, _MCP_OPTIONS, way.auth_type) for way in _A2A),
-}
+__all__ = ["TYPES", "Way", "auth_data", "fit"]
 
 _TRANSPORTS = ("SSE", "STREAMABLE_HTTP")
 
 _PLACEHOLDERS = frozenset({"<no value>", "<redacted>", "<nil>", "null", "none", "changeme"})
 """What broken templates and careless hands leave where a secret should be."""
-
-
-def fit(connection_type: str, options: Collection[str]) -> Way | None:
-    """The way of this type that these options mean; None for a type that isn't known.
-
-    Raises CredentialInvalid with what the type would take.
-    """
-    ways = TYPES.get(connection_type)
-    if ways is None:
-        return None
-    for way in ways:
-        if way.takes(options):
-            return way
-    known = {option for way in ways for option in (*way.required, *way.optional)}
-    hints = [
-        f"{option} (did you mean {close[0]}?)" if close else option
-        for option in sorted(set(options) - known)
-        for close in [difflib.get_close_matches(option.lower().replace("_", "-"), known, n=1)]
-    ]
-    unknown = f"it doesn't know {', '.join(hints)}; " if hints else ""
-    choices = " or ".join(" + ".join(way.required) for way in ways)
-    raise CredentialInvalid(
-        f"type {connection_type} can't take {' + '.join(sorted(options))}: "
-        f"{unknown}it takes {choices}"
-    )
 
 
 def auth_data(

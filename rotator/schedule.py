@@ -1,0 +1,79 @@
+"""When to look: cron and watch ticks, over APScheduler.
+
+A tick only says that it is time; what happens is decided elsewhere, so a missed, doubled or late
+tick changes nothing but the time. Ticks that were missed while the process was busy or asleep are
+coalesced into one, however late; those missed while it was down are found by `missed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from rotator.config.cron import cron_trigger, missed
+from rotator.config.models import RotationConfig
+
+Tick = Callable[[str], Awaitable[None]]
+
+HEARTBEAT = timedelta(seconds=5)
+
+
+class Schedule:
+    """Ticks of a set of rotations, which a reload replaces.
+
+    `on_cron` and `on_watch` get the name of the rotation; `on_heartbeat` shows that the scheduler
+    turns. They must not raise: APScheduler would only log it.
+    """
+
+    def __init__(self, on_cron: Tick, on_watch: Tick, on_heartbeat: Callable[[], None]) -> None:
+        self._on_cron = on_cron
+        self._on_watch = on_watch
+        self._on_heartbeat = on_heartbeat
+        self._scheduler = AsyncIOScheduler(
+            timezone="UTC",
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+
+    def start(self, rotations: Mapping[str, RotationConfig]) -> None:
+        self._scheduler.start()
+        self.replace(rotations)
+
+    def replace(self, rotations: Mapping[str, RotationConfig]) -> None:
+        self._scheduler.remove_all_jobs()
+
+        async def heartbeat() -> None:
+            self._on_heartbeat()
+
+        self._scheduler.add_job(heartbeat, IntervalTrigger(seconds=HEARTBEAT.total_seconds()))
+        for name, rule in rotations.items():
+            if rule.schedule:
+                trigger = cron_trigger(
+                    rule.schedule.cron, rule.schedule.timezone, rule.schedule.jitter
+                )
+                self._scheduler.add_job(self._on_cron, trigger, args=[name], id=f"cron:{name}")
+            if rule.watch:
+                every = IntervalTrigger(seconds=rule.watch.total_seconds())
+                self._scheduler.add_job(self._on_watch, every, args=[name], id=f"watch:{name}")
+
+    def next_run(self, rotation: str) -> datetime | None:
+        try:
+            job = self._scheduler.get_job(f"cron:{rotation}")
+        except JobLookupError:
+            return None
+        due: datetime | None = job.next_run_time if job else None
+        return due
+
+    def stop(self) -> None:
+        """No tick fires after this."""
+        self._scheduler.shutdown(wait=False)
+
+
+def missed_while_down(rule: RotationConfig, last: datetime | None, now: datetime) -> bool:
+    """Whether a tick was due since the last run; a rotation that never ran has missed nothing."""
+    if rule.schedule is None or last is None:
+        return False
+    return missed(cron_trigger(rule.schedule.cron, rule.schedule.timezone), last, now)
