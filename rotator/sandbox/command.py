@@ -49,9 +49,12 @@ Examples:
 """
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True,
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
     help="Of 127.0.0.1; 0 takes a free one.",
-)  # fmt: skip
+)
 @click.option("--connections", type=int, help="How many to begin with.  [default: 12]")
 @click.option("--type", "types", multiple=True, help="Their types, in turn; default all 19.")
 @click.option("--environment", "environments", multiple=True, help="Default env-sandbox.")
@@ -63,21 +66,29 @@ Examples:
 @click.option("--lag", type=_seconds, metavar="DURATION", help="How far reads lag behind writes.")
 @click.option("--limit", type=int, help="Requests a second, before 429.")
 @click.option(
-    "--fault", "faults", type=_share, metavar="KIND=SHARE", multiple=True,
+    "--fault",
+    "faults",
+    type=_share,
+    metavar="KIND=SHARE",
+    multiple=True,
     help="Share of the requests that end so: error-500=0.05.",
-)  # fmt: skip
+)
 @click.option("--seed", type=int, help="Of the faults by chance.")
 @click.option(
-    "--settings", "file", type=click.Path(path_type=Path, dir_okay=False),
+    "--settings",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
     help="YAML or JSON with these and all other settings (API keys, tokens, roles, the rule of "
     "accepted credentials, ...), named as in rotator/sandbox/settings.py, times in seconds; "
     "options win.",
-)  # fmt: skip
+)
 @click.option(
-    "--output", "-o", type=click.Choice(["text", "json"]),
+    "--output",
+    "-o",
+    type=click.Choice(["text", "json"]),
     help="What to print when it is up: a guide, or one line of JSON with its url.  "
     "[default: text on a terminal]",
-)  # fmt: skip
+)
 def sandbox(
     port: int, strict: bool, limit: int | None, file: Path | None, output: str | None, **given: Any
 ) -> None:

@@ -74,11 +74,18 @@ def judge(
     settings: SandboxSettings, connection_type: str, endpoint: str, data: Mapping[str, str]
 ) -> Verdict:
     """The phase that a connection with this credential settles in."""
-    if any(fnmatchcase(endpoint, glob) for glob in settings.unreachable):
-        return Verdict("UNREACHABLE", f"Lookup failed: {urlsplit(endpoint).hostname or endpoint}")
+    unreachable = _unreachable(settings, endpoint)
+    if unreachable:
+        return unreachable
     if not can_authenticate(connection_type, data) or not settings.accept.accepts(data):
         return Verdict("INVALID_AUTH", "The endpoint refused the credential")
     return Verdict(settings.ready_phase, settings.ready_detail)
+
+
+def _unreachable(settings: SandboxSettings, endpoint: str) -> Verdict | None:
+    if not any(fnmatchcase(endpoint, glob) for glob in settings.unreachable):
+        return None
+    return Verdict("UNREACHABLE", f"Lookup failed: {urlsplit(endpoint).hostname or endpoint}")
 
 
 def credential_digest(data: Mapping[str, str]) -> str:
@@ -133,36 +140,52 @@ class Connections:
         return self._seen(self._names[index], self._world.now()) if index >= 0 else None
 
     def create(
+        self, name: str, connection_type: str, endpoint: str, data: Mapping[str, str]
+    ) -> StoredConnection:
+        now = self._world.now()
+        phase = self._world.settings.settling_phase or "PENDING"
+        new = self._new(name, connection_type, endpoint, data, at=now, phase=phase)
+        return self._settle(new, now)
+
+    def furnish(
+        self, name: str, connection_type: str, endpoint: str, data: Mapping[str, str], since: float
+    ) -> None:
+        """One that has stood since then, with a credential that was accepted."""
+        settings = self._world.settings
+        verdict = _unreachable(settings, endpoint)
+        phase = verdict.phase if verdict else settings.ready_phase
+        new = self._new(name, connection_type, endpoint, data, at=since, phase=phase)
+        self._write(name, since, (since, new))
+
+    def _new(
         self,
         name: str,
         connection_type: str,
         endpoint: str,
         data: Mapping[str, str],
         *,
-        at: float | None = None,
+        at: float,
+        phase: str,
     ) -> StoredConnection:
-        """`at` is for those that shall be older than now."""
         check_name(name)
-        now = self._world.now() if at is None else at
-        if self._seen(name, now):
+        if self._seen(name, self._world.now()):
             raise ApiError(
                 409, "resource_already_exists", "Conflict", f"connection {name} already exists"
             )
         if name not in self._timelines:
             self._timelines[name] = Timeline()
             insort(self._names, name)
-        blank = StoredConnection(
+        return StoredConnection(
             name=name,
             type=connection_type,
             endpoint=endpoint,
             data=data,
             uid=str(uuid4()),
-            created_at=now,
-            updated_at=now,
+            created_at=at,
+            updated_at=at,
             version=self._world.next_version(),
-            phase=self._world.settings.settling_phase or "PENDING",
+            phase=phase,
         )
-        return self._settle(blank, now)
 
     def update(self, name: str, data: Mapping[str, str], version: str | None) -> StoredConnection:
         """Replace the credential whole. A `version` that is not the present one is a conflict."""

@@ -21,7 +21,7 @@ from rotator.sandbox.answers import Answer, ApiError, Headers, bad_request, not_
 from rotator.sandbox.delivery import Exchange, deliver, instead_of, spoil
 from rotator.sandbox.faults import ACTED_ON, Fault
 from rotator.sandbox.request import Request
-from rotator.sandbox.state import SandboxState
+from rotator.sandbox.state import Received, SandboxState
 
 PREFIX = b"/sql/v1/"
 _BODY_LIMIT = 1 << 20
@@ -96,11 +96,16 @@ class Gateway:
         fault: Fault | None,
     ) -> Answer:
         state = self._state
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        if not headers.get(b"user-agent"):
-            raise bad_request("the request has no User-Agent; send one of the form name/version")
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         writing = method not in {"GET", "HEAD"}
-        authorize(state.settings, headers.get(b"authorization"), writing=writing)
+        body = await exchange.body(_BODY_LIMIT) if writing else b""
+        if state.recorder is not None:
+            state.recorder(_received(method, scope, headers, body))
+        if not headers.get("user-agent"):
+            raise bad_request("the request has no User-Agent; send one of the form name/version")
+        authorize(state.settings, headers.get("authorization"), writing=writing)
         if route is None:
             raise not_found("no such path")
         self._check_organization(route.organization)
@@ -109,11 +114,11 @@ class Gateway:
             method=method,
             organization=route.organization,
             environment=route.environment,
-            address=f"{scope['scheme']}://{headers.get(b'host', '')}{route.address}",
+            address=f"{scope['scheme']}://{headers.get('host', '')}{route.address}",
             name=route.name,
             query=_query(scope["query_string"]),
-            content_type=headers.get(b"content-type", "").partition(";")[0].strip().lower(),
-            body=await exchange.body(_BODY_LIMIT) if writing else b"",
+            content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
+            body=body,
             fault=fault,
         )
         if route.collection == "connections":
@@ -142,6 +147,11 @@ def _route(raw_path: bytes) -> Route | None:
         collection=parts[7],
         name=unquote(parts[8]) if len(parts) == 9 else None,
     )
+
+
+def _received(method: str, scope: Scope, headers: Mapping[str, str], body: bytes) -> Received:
+    target = (scope["raw_path"] + b"?" + scope["query_string"]).decode("latin-1").rstrip("?")
+    return Received(method, f"{scope['scheme']}://{headers.get('host', '')}{target}", headers, body)
 
 
 def _query(query: bytes) -> Mapping[str, str]:

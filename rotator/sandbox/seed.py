@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from rotator.sandbox.connections import Connections
-from rotator.sandbox.settings import AcceptRule
 from rotator.sandbox.vendors import VENDORS
 from rotator.sandbox.world import World
 
@@ -15,33 +12,23 @@ def seed_connections(
 ) -> tuple[str, ...]:
     """Over the types in turn; each type counts from 001, or from after those that are there.
 
-    They are an hour old, so settled, and their credential counts as one that was accepted.
+    They are at least an hour old, so that no lag hides them.
     """
     types = types or tuple(VENDORS)
+    since = world.now() - max(3600.0, world.settings.lag)
     taken = set(connections.names())
     numbers = dict.fromkeys(types, 0)
-    before = world.settings
-    made_at = world.now() - max(3600.0, before.settle + before.lag)
-    world.settings = replace(before, accept=AcceptRule(refused_words=()))
     names: list[str] = []
-    try:
-        for index in range(count):
-            connection_type = types[index % len(types)]
-            while True:
-                numbers[connection_type] += 1
-                name = f"{_slug(connection_type)}-{numbers[connection_type]:03d}"
-                if name not in taken:
-                    break
-            connections.create(
-                name,
-                connection_type,
-                _endpoint(connection_type),
-                initial(connection_type, name),
-                at=made_at,
-            )
-            names.append(name)
-    finally:
-        world.settings = before
+    for index in range(count):
+        connection_type = types[index % len(types)]
+        while True:
+            numbers[connection_type] += 1
+            name = f"{_slug(connection_type)}-{numbers[connection_type]:03d}"
+            if name not in taken:
+                break
+        credential = initial(connection_type, name)
+        connections.furnish(name, connection_type, _endpoint(connection_type), credential, since)
+        names.append(name)
     return tuple(names)
 
 

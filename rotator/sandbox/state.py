@@ -72,6 +72,17 @@ class Counters:
         self.peak_in_flight = self.in_flight
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it came, for those who check requests against the contract."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    """Names in lower case."""
+    body: bytes = field(repr=False)
+
+
 class SandboxState:
     def __init__(
         self,
@@ -86,6 +97,8 @@ class SandboxState:
         self.faults = FaultPlan(settings.seed)
         self.limiter = RateLimiter()
         self.counters = Counters()
+        self.recorder: Callable[[Received], None] | None = None
+        """Told of each request that gets past rate limit and faults."""
         for name in settings.environments:
             self.add_environment(name)
         if settings.connections:

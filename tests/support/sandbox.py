@@ -113,3 +113,16 @@ def sandbox_process() -> Iterator[Callable[..., SandboxProcess]]:
     """Start sandbox processes: `sandbox_process("--connections", "3")`."""
     with ExitStack() as stack:
         yield lambda *arguments: stack.enter_context(sandbox_running_as_process(*arguments))
+
+
+class ManualClock:
+    """Time that moves when the test says so."""
+
+    def __init__(self, start: float = 1_800_000_000.0) -> None:
+        self.time = start
+
+    def __call__(self) -> float:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
