@@ -1,7 +1,7 @@
 """The connection types of Confluent Cloud, and which keys each takes: data, not code.
 
-As the Confluent CLI sends them (https://github.com/confluentinc/cli, pkg/flink/utils.go). A type that
-isn't in the table passes through; its mapping names the keys of `auth_data.data` themselves.
+As the Confluent CLI sends them (https://github.com/confluentinc/cli, pkg/flink/utils.go). A type
+that isn't in the table passes through; its mapping names the keys of `auth_data.data` themselves.
 """
 
 from __future__ import annotations
@@ -69,6 +69,19 @@ TYPES: Mapping[str, tuple[Way, ...]] = {
     "A2A": _A2A,
     "MCP_SERVER": tuple(Way(way.required, _MCP_OPTIONS, way.auth_type) for way in _A2A),
 }
+
+SECRET_OPTIONS = frozenset(
+    {
+        "api-key",
+        "aws-secret-key",
+        "aws-session-token",
+        "client-secret",
+        "password",
+        "service-key",
+        "token",
+    }
+)
+"""Options whose value must come from a source; a constant would stand in the configuration."""
 
 
 def fit(connection_type: str, options: Collection[str]) -> Way | None:
