@@ -87,6 +87,8 @@ def _create(connections: Connections, request: Request, settings: SandboxSetting
     body = request.document("application/json")
     name = check_name(required(body, "/name", str))
     connection_type = required(body, "/spec/connection_type", str)
+    if not connection_type:
+        raise bad_request("spec.connection_type is empty", "/spec/connection_type")
     endpoint = required(body, "/spec/endpoint", str)
     if not endpoint.isprintable() or not 0 < len(endpoint) <= _ENDPOINT_LIMIT:
         raise bad_request(

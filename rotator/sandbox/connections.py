@@ -247,7 +247,7 @@ def parse_auth_data(text: str) -> Mapping[str, str]:
     """`spec.auth_data.data`: a JSON object of strings, written as a string."""
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
         raise bad_request(

@@ -29,11 +29,14 @@ class Exchange:
         self._send = send
         self.transport: asyncio.Transport = scope["state"][TRANSPORT]
 
-    async def body(self, limit: int) -> bytes:
+    async def body(self, limit: int) -> bytes | None:
+        """None where the client goes in the middle of it. Raises ApiError with 413."""
         parts: list[bytes] = []
         size = 0
         while True:
             message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return None
             part: bytes = message.get("body", b"")
             size += len(part)
             if size > limit:

@@ -1,7 +1,8 @@
 """sql/v1 over HTTP: connections and statements, as plain ASGI, for it must not be the bottleneck.
 
 A request meets, in this order: the rate limit, the latency, an ordered or random fault, the
-checks of access, and the API itself.
+checks of access, and the API itself. Once its body is here, it is acted on even if the client has
+gone meanwhile, as by a real service.
 """
 
 from __future__ import annotations
@@ -68,6 +69,13 @@ class Gateway:
             if not quota.allowed:
                 extra += quota.retry_after()
                 return await deliver(exchange, Answer(429, b"", extra), None)
+        try:
+            body = await exchange.body(_BODY_LIMIT)
+        except ApiError as error:
+            answer = error.answer(request_id)
+            return await deliver(exchange, Answer(413, answer.body, answer.headers + extra), None)
+        if body is None:
+            return "gone"
         if state.settings.latency:
             await asyncio.sleep(state.settings.latency)
 
@@ -79,7 +87,7 @@ class Gateway:
             if fault.kind not in ACTED_ON:
                 return await deliver(exchange, instead_of(fault, request_id, extra), fault)
         try:
-            answer = await self._act(method, scope, route, exchange, fault)
+            answer = self._act(method, scope, route, body, fault)
         except ApiError as error:
             answer = error.answer(request_id)
         answer = Answer(answer.status, answer.body, answer.headers + extra)
@@ -87,25 +95,20 @@ class Gateway:
             answer = spoil(fault, answer, request_id)
         return await deliver(exchange, answer, fault)
 
-    async def _act(
-        self,
-        method: str,
-        scope: Scope,
-        route: Route | None,
-        exchange: Exchange,
-        fault: Fault | None,
+    def _act(
+        self, method: str, scope: Scope, route: Route | None, body: bytes, fault: Fault | None
     ) -> Answer:
         state = self._state
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
-        writing = method not in {"GET", "HEAD"}
-        body = await exchange.body(_BODY_LIMIT) if writing else b""
         if state.recorder is not None:
             state.recorder(_received(method, scope, headers, body))
         if not headers.get("user-agent"):
             raise bad_request("the request has no User-Agent; send one of the form name/version")
-        authorize(state.settings, headers.get("authorization"), writing=writing)
+        authorize(
+            state.settings, headers.get("authorization"), writing=method not in {"GET", "HEAD"}
+        )
         if route is None:
             raise not_found("no such path")
         self._check_organization(route.organization)

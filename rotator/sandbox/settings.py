@@ -87,7 +87,7 @@ class SandboxSettings:
     latency: Seconds = 0.0
     """From the arrival of a request until it is acted on; the answer follows at once."""
     settle: Seconds = 1.0
-    """From a write until the phase is decided."""
+    """From a write until the phase is decided; what counts is the setting at the write."""
     settling_phase: str | None = "PENDING"
     """Shown until then; None goes on showing the phase from before the write."""
     ready_phase: str = "READY"

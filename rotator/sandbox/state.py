@@ -29,7 +29,8 @@ class Counters:
     """What the clients did."""
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(method, status); the status of a request without an answer is `reset` or `hang`."""
+    """(method, status); the status of a request without an answer is `reset`, `hang`, or `gone`
+    where the client left before it was sent."""
     updates: Counter[str] = field(default_factory=Counter)
     """Updates that were applied, by `environment/connection`."""
     update_order: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=100_000))

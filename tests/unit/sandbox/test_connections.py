@@ -284,7 +284,9 @@ class TestValues:
         assert credential_digest({"A": "1", "B": "2"}) == credential_digest({"B": "2", "A": "1"})
         assert credential_digest({"A": "1"}) != credential_digest({"A": "2"})
 
-    @pytest.mark.parametrize("text", ["", "nope", "[]", '"x"', '{"A": 1}', '{"A": {}}', "null"])
+    @pytest.mark.parametrize(
+        "text", ["", "nope", "[]", '"x"', '{"A": 1}', '{"A": {}}', "null", "[" * 100_000]
+    )
     def test_that_are_no_object_of_strings_are_refused(self, text: str) -> None:
         with pytest.raises(ApiError) as caught:
             parse_auth_data(text)

@@ -207,6 +207,27 @@ class TestLifeOfAConnection:
             assert (await client.get(gateway_path() + "/mine")).status_code == 404
             assert (await client.delete(gateway_path() + "/mine")).status_code == 404
 
+    @pytest.mark.parametrize(
+        ("spec", "pointer"),
+        [
+            ({"connection_type": ""}, "/spec/connection_type"),
+            ({"endpoint": ""}, "/spec/endpoint"),
+            ({"endpoint": "https://x.example/\u0000"}, "/spec/endpoint"),
+            ({"endpoint": "x" * 16385}, "/spec/endpoint"),
+            ({"auth_data": None}, "/spec/auth_data/data"),
+        ],
+    )
+    async def test_refuses_half_a_connection(
+        self, sandbox: SandboxFactory, spec: dict[str, Any], pointer: str
+    ) -> None:
+        whole = {"connection_type": "REST", "endpoint": "https://x", "auth_data": auth_data(GOOD)}
+        async with client_of(await sandbox()) as client:
+            body = {"name": "mine", "spec": {**whole, **spec}}
+            answer = await client.post(gateway_path(), json=body)
+            assert (await client.get(gateway_path())).json()["data"] == []
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["source"] == {"pointer": pointer}
+
 
 class TestStatements:
     async def test_pages_references_and_stopping(self, sandbox: SandboxFactory) -> None:
@@ -488,6 +509,34 @@ async def test_latency_holds_back_many_requests_at_once(sandbox: SandboxFactory)
         took = loop.time() - started
     assert 0.2 <= took < 1.5
     assert running_sandbox.state.counters.peak_in_flight == 10
+
+
+async def test_an_update_is_applied_although_the_client_has_given_up(
+    sandbox: SandboxFactory,
+) -> None:
+    running_sandbox = await sandbox(latency=0.3, **one_openai())
+    async with client_of(running_sandbox) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.put(ONE, json=update_body("openai-001", GOOD), timeout=0.05)
+        await client.get(ONE)
+    assert running_sandbox.state.connections().current("openai-001").data == GOOD
+
+
+async def test_half_a_request_is_not_applied(sandbox: SandboxFactory) -> None:
+    running_sandbox = await sandbox(**one_openai())
+    before = running_sandbox.state.connections().current("openai-001")
+    counters = running_sandbox.state.counters
+    _, writer = await asyncio.open_connection("127.0.0.1", running_sandbox.port)
+    writer.write(f"PUT {ONE} HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{{".encode())
+    await writer.drain()
+    async with client_of(running_sandbox) as client, asyncio.timeout(5):
+        while not counters.in_flight:
+            await client.get("/sandbox/counters")
+        writer.close()
+        while counters.in_flight:
+            await client.get("/sandbox/counters")
+    assert counters.requests == {("PUT", "gone"): 1}
+    assert running_sandbox.state.connections().current("openai-001") == before
 
 
 async def test_it_ends_at_once_with_requests_under_way() -> None:
