@@ -155,7 +155,7 @@ class TestProcess:
     ) -> None:
         started = sandbox_process("--latency", "10m")
         with started.control() as client, pytest.raises(httpx.ReadTimeout):
-            client.get(started.url + gateway_path(), timeout=0.2)
+            client.get(started.url + gateway_path(), timeout=httpx.Timeout(10, read=0.2))
         started.process.terminate()
         assert started.process.wait(10) == 0
 
