@@ -7,6 +7,7 @@ that isn't in the table passes through; its mapping names the keys of `auth_data
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -70,18 +71,13 @@ TYPES: Mapping[str, tuple[Way, ...]] = {
     "MCP_SERVER": tuple(Way(way.required, _MCP_OPTIONS, way.auth_type) for way in _A2A),
 }
 
-SECRET_OPTIONS = frozenset(
-    {
-        "api-key",
-        "aws-secret-key",
-        "aws-session-token",
-        "client-secret",
-        "password",
-        "service-key",
-        "token",
-    }
-)
-"""Options whose value must come from a source; a constant would stand in the configuration."""
+_SECRET = re.compile(r"key|secret|password|token|credential", re.IGNORECASE)
+_NO_SECRET = frozenset({"aws-access-key", "token-endpoint"})
+
+
+def is_secret_option(option: str) -> bool:
+    """Whether the option's value must come from a source; a constant would stand in the file."""
+    return option not in _NO_SECRET and _SECRET.search(option) is not None
 
 
 def fit(connection_type: str, options: Collection[str]) -> Way | None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -18,12 +18,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from rotator.connection_types import fit, is_secret_option
+from rotator.errors import CredentialInvalid
 
 _DURATION = re.compile(r"(?P<count>\d+)(?P<unit>ms|s|m|h|d)")
 _UNITS = {
@@ -78,7 +83,9 @@ def _later(*words: str) -> BeforeValidator:
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
 
 # Values: where a secret is found, never the secret itself.
@@ -139,9 +146,30 @@ def _is_local_reference(value: object) -> object:
     return value
 
 
-Reference = Annotated[FromEnv | FromFile | FromSecret, BeforeValidator(_is_reference)]
-LocalReference = Annotated[FromEnv | FromFile, BeforeValidator(_is_local_reference)]
-"""For what is needed before any source works."""
+def _place_of(value: object) -> str | None:
+    """The tag of a reference: its one key."""
+    if isinstance(value, dict):
+        return str(next(iter(value), None))
+    return {FromEnv: "env", FromFile: "file", FromSecret: "secret"}.get(type(value))
+
+
+# A LocalReference is for what is needed before any source works.
+LocalReference = Annotated[
+    Annotated[
+        Annotated[FromEnv, Tag("env")] | Annotated[FromFile, Tag("file")],
+        Discriminator(_place_of),
+    ],
+    BeforeValidator(_is_local_reference),
+]
+Reference = Annotated[
+    Annotated[
+        Annotated[FromEnv, Tag("env")]
+        | Annotated[FromFile, Tag("file")]
+        | Annotated[FromSecret, Tag("secret")],
+        Discriminator(_place_of),
+    ],
+    BeforeValidator(_is_reference),
+]
 
 
 class LedgerConfig(Section):
@@ -204,11 +232,16 @@ class BearerAuth(Section):
     token: Reference
 
 
-def _is_target_auth(value: object) -> object:
-    if isinstance(value, dict) and "token" in value and len(value) > 1:
-        raise PydanticCustomError("auth", "give either api_key and api_secret, or token")
-    return value
+def _auth_kind(value: object) -> str:
+    if isinstance(value, BearerAuth) or (isinstance(value, dict) and "token" in value):
+        return "bearer"
+    return "basic"
 
+
+TargetAuth = Annotated[
+    Annotated[BasicAuth, Tag("basic")] | Annotated[BearerAuth, Tag("bearer")],
+    Discriminator(_auth_kind),
+]
 
 _LOOPBACK = r"(localhost|127(\.\d{1,3}){3}|\[::1\])"
 
@@ -226,7 +259,7 @@ class TargetConfig(Section):
     url: Annotated[str, AfterValidator(_base_url)]
     organization: Annotated[str, Field(min_length=1)]
     environment: Annotated[str, Field(min_length=1)]
-    auth: Annotated[BasicAuth | BearerAuth, BeforeValidator(_is_target_auth)]
+    auth: TargetAuth
     update: Literal["auto", "put", "patch"] = "auto"
     concurrency: Annotated[int, Field(ge=1, le=256)] = 16
     requests_per_second: Annotated[float, Field(gt=0, le=10_000)] = 50
@@ -395,14 +428,15 @@ def _schedule_timezone(name: str) -> str:
 
 
 def _cron(expression: str) -> str:
-    from apscheduler.triggers.cron import CronTrigger
+    # Imported here: a command that schedules nothing doesn't need APScheduler.
+    from rotator.config.cron import cron_trigger
 
     try:
-        CronTrigger.from_crontab(expression, timezone="UTC")
+        cron_trigger(expression, "UTC")
     except (ValueError, TypeError) as problem:
         raise PydanticCustomError(
             "cron",
-            "not a cron expression of five fields (minute hour day month weekday): {problem}",
+            "not a cron expression (minute hour day month weekday): {problem}",
             {"problem": str(problem)},
         ) from None
     return expression
@@ -437,10 +471,34 @@ class RotationConfig(Section):
     credential: Annotated[Mapping[str, str | Constant], Field(min_length=1)]
     """Confluent's option name (`api-key`) → field of the secret."""
     schedule: Schedule | None = None
-    watch: PositiveDuration | None = None
+    watch: Annotated[PositiveDuration, Field(ge=timedelta(seconds=1))] | None = None
+    """Also run when the secret has another version; how often to look, 1s at the least."""
     rollout: Rollout = Rollout()
     verify: Verify = Verify()
     on_drift: Literal["reapply", "warn"] = "reapply"
+
+    @field_validator("credential")
+    @classmethod
+    def _no_secret_in_clear(
+        cls, credential: Mapping[str, str | Constant]
+    ) -> Mapping[str, str | Constant]:
+        for option, place in credential.items():
+            if isinstance(place, Constant) and is_secret_option(option):
+                raise PydanticCustomError(
+                    "constant",
+                    "{option} is a secret: name a field of the secret, don't write it here",
+                    {"option": option},
+                )
+        return credential
+
+    @model_validator(mode="after")
+    def _types_take_it(self) -> RotationConfig:
+        for connection_type in self.match.type or ():
+            try:
+                fit(connection_type, self.credential)
+            except CredentialInvalid as error:
+                raise PydanticCustomError("credential", "{error}", {"error": str(error)}) from None
+        return self
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -455,13 +513,3 @@ class Config(Section):
     targets: Annotated[Mapping[Name, TargetConfig], Field(min_length=1)]
     sources: Annotated[Mapping[Name, SourceConfig], Field(min_length=1)]
     rotations: Annotated[Mapping[Name, RotationConfig], Field(min_length=1)]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _later_sections(cls, value: Any) -> Any:
-        for word in ("coordination", "notify"):
-            if isinstance(value, dict) and word in value:
-                raise PydanticCustomError(
-                    "not_supported", "not supported yet: {word}", {"word": word}
-                )
-        return value
