@@ -109,7 +109,8 @@ def _fields_at(model: type[BaseModel], where: Place, tags: tuple[str, ...]) -> s
         annotations = [
             found.model_fields[part].annotation
             for found in models
-            if isinstance(part, str) and part in found.model_fields
+            if isinstance(part, str)
+            if part in found.model_fields
         ]
         # A name that the user chose (of a target, say) or an index stays at the same models.
         models = set(_models_in(annotations)) or models
@@ -144,8 +145,9 @@ def _check_names(document: Document) -> None:
     for name, rotation in _section(data, "rotations").items():
         if not isinstance(rotation, dict):
             continue
-        listed = rotation.get("targets")
-        for index, target in enumerate(listed if isinstance(listed, list) else []):
+        given = rotation.get("targets")
+        listed = given if isinstance(given, list) else []
+        for index, target in enumerate(listed):
             place: Place = ("rotations", name, "targets", index)
             _must_exist(document, place, "target", target, targets)
             if target in listed[:index]:

@@ -150,7 +150,8 @@ def _place_of(value: object) -> str | None:
     """The tag of a reference: its one key."""
     if isinstance(value, dict):
         return str(next(iter(value), None))
-    return {FromEnv: "env", FromFile: "file", FromSecret: "secret"}.get(type(value))
+    tags: dict[type, str] = {FromEnv: "env", FromFile: "file", FromSecret: "secret"}
+    return tags.get(type(value))
 
 
 # A LocalReference is for what is needed before any source works.

@@ -1,0 +1,175 @@
+"""What the sql/v1 API says, and how it is asked: pure parsing and building.
+
+Liberal in what is accepted, for the contract, the documentation and the clients disagree.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from rotator.model import Connection, Credential
+
+
+class Malformed(Exception):
+    """Not what the API answers. The text says what is odd, and repeats nothing of it."""
+
+
+class Foreign(Malformed):
+    """It leads away from the target, so it isn't followed, however often it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    connections: tuple[Connection, ...]
+    next: str | None
+    """A path with its query, on the target's own origin."""
+
+
+def collection_path(organization: str, environment: str) -> str:
+    return (
+        f"/sql/v1/organizations/{quote(organization, safe='')}"
+        f"/environments/{quote(environment, safe='')}/connections"
+    )
+
+
+def page(target: str, base: str, body: bytes) -> Page:
+    """Raises Malformed, also where `next` leaves the target's own scheme, host and port."""
+    document = _json(body)
+    data = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(data, list):
+        raise Malformed("no list of connections")
+    following = _mapping(document.get("metadata")).get("next")
+    return Page(
+        tuple(connection(target, item) for item in data),
+        _own_path(base, following) if following else None,
+    )
+
+
+def connection(target: str, item: object) -> Connection:
+    """Raises Malformed."""
+    outer = _mapping(item)
+    metadata, spec = _mapping(outer.get("metadata")), _mapping(outer.get("spec"))
+    status = _mapping(outer.get("status"))
+    name = _text(outer.get("name"))
+    if name is None:
+        raise Malformed("a connection without a name")
+    return Connection(
+        target=target,
+        name=name,
+        type=(_text(spec.get("connection_type")) or "").upper(),
+        endpoint=_text(spec.get("endpoint")) or "",
+        phase=_text(status.get("phase")) or "UNKNOWN",
+        detail=_text(status.get("detail")) or "",
+        resource_version=_text(metadata.get("resource_version")),
+        updated_at=_time(metadata.get("updated_at")),
+        created_at=_time(metadata.get("created_at")),
+        uid=_text(metadata.get("uid")),
+    )
+
+
+def update_document(connection: Connection, credential: Credential) -> bytes:
+    """For a PUT. auth_data.data is replaced whole, and is itself JSON in a string."""
+    document: dict[str, Any] = {
+        "name": connection.name,
+        "spec": {
+            "connection_type": connection.type,
+            "endpoint": connection.endpoint,
+            "auth_data": _auth_data(credential),
+        },
+    }
+    if connection.resource_version is not None:
+        document["metadata"] = {"resource_version": connection.resource_version}
+    return _compact(document)
+
+
+def patch_document(credential: Credential) -> bytes:
+    """For a PATCH: the credential alone."""
+    return _compact({"spec": {"auth_data": _auth_data(credential)}})
+
+
+def version_in_answer(connection: Connection, body: bytes) -> str | None:
+    """The new resource version, where a 200 to an update has a body; it may have none.
+
+    Raises Malformed where the body is not this connection: then somebody else may have answered.
+    """
+    if not body.strip():
+        return None
+    answered = _mapping(_json(body))
+    if answered.get("name") != connection.name:
+        raise Malformed("not the connection that was updated")
+    return _text(_mapping(answered.get("metadata")).get("resource_version"))
+
+
+def complaint(body: bytes, most: int = 300) -> str:
+    """What an error says of itself, in one line; empty where it has none of the known shapes."""
+    try:
+        document = _mapping(_json(body))
+    except Malformed:
+        return ""
+    errors = document.get("errors")
+    first = _mapping(errors[0]) if isinstance(errors, list) and errors else {}
+    single = _mapping(document.get("error"))
+    words = [
+        first.get("title"),
+        first.get("detail"),
+        single.get("message"),
+        document.get("message"),
+    ]
+    text = ": ".join(dict.fromkeys(word for word in words if isinstance(word, str) and word))
+    line = " ".join(re.sub(r"[^\x20-\x7e\xa0-\uffff]", " ", text).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def _auth_data(credential: Credential) -> dict[str, str]:
+    return {"kind": "PlaintextProvider", "data": _compact(dict(credential.data)).decode()}
+
+
+def _compact(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _json(body: bytes) -> object:
+    try:
+        document: object = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Malformed("no JSON") from None
+    return document
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return str(value) if isinstance(value, (str, int)) and value != "" else None
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo else None
+
+
+def _own_path(base: str, following: object) -> str:
+    if not isinstance(following, str):
+        raise Malformed("metadata.next is no address")
+    try:
+        own, other = urlsplit(base), urlsplit(following)
+        foreign = other.netloc and (own.scheme, own.hostname, own.port or 443) != (
+            other.scheme,
+            other.hostname,
+            other.port or 443,
+        )
+    except ValueError:
+        raise Malformed("metadata.next is no address") from None
+    if foreign or not other.path.startswith("/"):
+        raise Foreign("metadata.next leads to another host; it was not followed")
+    return f"{other.path}?{other.query}" if other.query else other.path

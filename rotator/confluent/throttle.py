@@ -1,0 +1,190 @@
+"""How fast one target may be asked. One throttle for all of its requests.
+
+`Pace` decides, with time as an argument; `Throttle` waits. Three things hold a request back: the
+configured ceiling, what the server says is left (X-RateLimit-*, Retry-After), and, where it only
+says 429, a rate learned from what it answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rotator.rotation.ports import Clock
+
+LONGEST_PAUSE = 60.0
+"""Seconds; a server that asks for more is asked again after that."""
+BLIND_PAUSE = 1.0
+"""Seconds, after a 429 that says nothing more: the length of most windows."""
+BACK_OFF = 0.9
+RECOVERY = 0.02
+"""Of the ceiling, regained with each second without a 429."""
+_BURST = 0.02
+"""Seconds of the rate that may leave at once, so that timers need not be exact."""
+
+
+_MARGIN = 0.01
+"""Seconds behind the end of a window: timers and clocks are not exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """When a request left, and as the how manieth."""
+
+    number: int
+    at: float
+
+
+@dataclass(slots=True)
+class Pace:
+    """Times are seconds of a monotonic clock."""
+
+    ceiling: float
+    """Requests a second."""
+    in_flight: int = 0
+    _rate: float = field(init=False)
+    _tokens: float = field(init=False)
+    _sent: int = 0
+    _at: float = 0.0
+    _paused_until: float = 0.0
+    _throttled_at: float = float("-inf")
+    _limit: int | None = None
+    _left: int | None = None
+    """What the server's window has left, for requests that have not left yet."""
+    _window_ends: float = 0.0
+    _answers: deque[float] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._rate = self.ceiling
+        self._tokens = self._burst
+
+    @property
+    def _burst(self) -> float:
+        return max(1.0, self._rate * _BURST)
+
+    def delay(self, now: float) -> float:
+        """Seconds until a request may leave; 0 for now."""
+        self._advance(now)
+        waits = [self._paused_until - now, (1.0 - self._tokens) / self._rate]
+        if self._left is not None and self._left <= 0:
+            waits.append(self._window_ends - now)
+        return max(0.0, *waits)
+
+    def sent(self, now: float) -> Departure:
+        self._advance(now)
+        self._tokens -= 1
+        self.in_flight += 1
+        self._sent += 1
+        if self._left is not None:
+            self._left -= 1
+        return Departure(self._sent, now)
+
+    def lost(self) -> None:
+        """No answer came."""
+        self.in_flight -= 1
+
+    def answered(
+        self, now: float, departure: Departure, status: int, headers: Mapping[str, str]
+    ) -> None:
+        """`headers` with names in lower case."""
+        self.in_flight -= 1
+        self._advance(now)
+        self._learn_window(now, departure, headers)
+        if status != 429:
+            self._answers.append(now)
+            return
+        if departure.at < self._throttled_at:
+            return  # it left before the pause that another answer has brought
+        self._throttled_at = now
+        self._tokens = 0.0
+        after = _seconds(headers.get("retry-after"), headers.get("date"))
+        if after is None and self._left is not None:
+            after = self._window_ends - now
+        if after is None:
+            after = BLIND_PAUSE
+            self._rate = max(1.0, BACK_OFF * min(self._rate, float(len(self._answers) or 1)))
+        self._paused_until = max(self._paused_until, now + min(after, LONGEST_PAUSE))
+
+    def _advance(self, now: float) -> None:
+        passed = max(0.0, now - self._at)
+        self._at = max(self._at, now)
+        if now >= self._paused_until and self._rate < self.ceiling:
+            self._rate = min(self.ceiling, self._rate + passed * RECOVERY * self.ceiling)
+        self._tokens = min(self._burst, self._tokens + passed * self._rate)
+        while self._answers and self._answers[0] < now - 1.0:
+            self._answers.popleft()
+        if self._left is not None and now >= self._window_ends:
+            # A new window: its first answer says more. What is under way may count for it.
+            self._left = self._limit - self.in_flight if self._limit is not None else None
+
+    def _learn_window(self, now: float, departure: Departure, headers: Mapping[str, str]) -> None:
+        remaining = _number(headers.get("x-ratelimit-remaining"))
+        reset = _number(headers.get("x-ratelimit-reset"))
+        limit = _number(headers.get("x-ratelimit-limit"))
+        if remaining is None or reset is None:
+            return
+        # Counted from the departure, so that the time of the way doesn't add up window by window.
+        ends = departure.at + min(reset, LONGEST_PAUSE) + _MARGIN
+        # What left after this request was not yet counted when it was answered.
+        left = int(remaining) - (self._sent - departure.number)
+        self._limit = int(limit) if limit else None
+        if self._left is not None and now < self._window_ends:
+            # Answers overtake each other: within a window the least that was left is the truth,
+            # and the earliest end, since a server may round it up.
+            self._left = min(self._left, left)
+            self._window_ends = min(self._window_ends, ends)
+        elif ends > now:
+            self._left, self._window_ends = left, ends
+
+
+class Throttle:
+    """First come, first served: whoever is next waits for all behind it."""
+
+    def __init__(self, requests_per_second: float, clock: Clock) -> None:
+        self._pace = Pace(requests_per_second)
+        self._clock = clock
+        self._turn = asyncio.Lock()
+
+    async def leave(self) -> Departure:
+        """Return when a request may leave."""
+        async with self._turn:
+            while (delay := self._pace.delay(self._clock.monotonic())) > 0:
+                await self._clock.sleep(delay)
+            return self._pace.sent(self._clock.monotonic())
+
+    def answered(self, departure: Departure, status: int, headers: Mapping[str, str]) -> None:
+        self._pace.answered(self._clock.monotonic(), departure, status, headers)
+
+    def lost(self) -> None:
+        self._pace.lost()
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return number if number is not None and 0 <= number < float("inf") else None
+
+
+def _seconds(after: str | None, date: str | None) -> float | None:
+    """Retry-After: seconds, or a date, which is compared with the server's own clock.
+
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
+    seconds = _number(after)
+    if seconds is not None or after is None:
+        return seconds
+    until, now = _http_date(after), _http_date(date)
+    return max(0.0, (until - now).total_seconds()) if until and now else None
+
+
+def _http_date(text: str | None) -> datetime | None:
+    try:
+        return email.utils.parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,209 @@
+"""The ledger as the core and the listings use it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from rotator.errors import RunInProgress
+from rotator.ledger import rows
+from rotator.ledger.engine import open_engine
+from rotator.ledger.lock import exclusive
+from rotator.ledger.schema import connections, outcomes, runs, secrets_seen
+from rotator.ledger.writer import Writer
+from rotator.model import Outcome, Record, Run, RunResult, SecretRef
+
+KEPT = timedelta(days=400)
+"""Of outcomes and runs: more than a year, so that a yearly rotation has a past."""
+
+
+class SqlLedger:
+    """Fits the core's Ledger. Every method raises LedgerError, and returns once it is durable."""
+
+    def __init__(self, writer: Writer, path: Path, now: Callable[[], datetime]) -> None:
+        self._writer = writer
+        self._path = path
+        self._now = now
+
+    @classmethod
+    async def open(cls, path: Path, now: Callable[[], datetime]) -> SqlLedger:
+        """Makes the file with mode 0600 where it is absent; its folder must be there."""
+        engine = await asyncio.to_thread(open_engine, path)
+        return cls(Writer(engine, path), path, now)
+
+    async def aclose(self) -> None:
+        await self._writer.aclose()
+
+    # One run at a time
+
+    @asynccontextmanager
+    async def lock(self, rotation: str) -> AsyncIterator[None]:
+        """Raises RunInProgress at once where another run of the rotation holds it.
+
+        Runs that a dead process left open are closed as INTERRUPTED: whoever holds the lock knows
+        that nobody works on them.
+        """
+        with exclusive(self._path, rotation) as held:
+            if not held:
+                last = await self.last_run(rotation)
+                under_way = last.id if last and last.finished_at is None else None
+                raise RunInProgress(rotation, under_way)
+            await self._close_abandoned(rotation)
+            yield
+
+    async def _close_abandoned(self, rotation: str) -> None:
+        statement = (
+            runs.update()
+            .where(runs.c.rotation == rotation, runs.c.finished_at.is_(None))
+            .values(
+                finished_at=rows.stamp(self._now()),
+                result=RunResult.INTERRUPTED,
+                reason="the process ended before the run did",
+            )
+        )
+        await self._execute(statement)
+
+    # What a run writes
+
+    async def begin(self, run: Run) -> None:
+        oldest = rows.stamp(self._now() - KEPT)
+
+        def work(db: sa.Connection) -> None:
+            db.execute(outcomes.delete().where(outcomes.c.at < oldest))
+            db.execute(runs.delete().where(runs.c.started_at < oldest))
+            db.execute(runs.insert().values(rows.row(run)))
+
+        await self._writer.do(work)
+
+    async def finish(self, run: Run) -> None:
+        values = rows.row(run)
+        statement = runs.update().where(runs.c.id == run.id).values(values)
+        await self._execute(statement)
+
+    async def intend(self, record: Record) -> None:
+        await self._writer.do(lambda db: _upsert(db, record))
+
+    async def put(self, record: Record) -> None:
+        await self._writer.do(lambda db: _upsert(db, record))
+
+    async def settle(self, record: Record | None, outcome: Outcome) -> None:
+        def work(db: sa.Connection) -> None:
+            if record is not None:
+                _upsert(db, record)
+            db.execute(outcomes.insert().values(rows.row(outcome)))
+
+        await self._writer.do(work)
+
+    async def seen(self, rotation: str, versions: Mapping[SecretRef, str]) -> None:
+        def work(db: sa.Connection) -> None:
+            for ref, version in versions.items():
+                statement = insert(secrets_seen).values(
+                    rotation=rotation, ref=rows.ref_text(ref), version=version
+                )
+                db.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=["rotation", "ref"], set_={"version": version}
+                    )
+                )
+
+        await self._writer.do(work)
+
+    # What is asked of it
+
+    async def records(self, target: str) -> Mapping[str, Record]:
+        statement = connections.select().where(connections.c.target == target)
+        found = await self._all(statement)
+        return {row["connection"]: rows.record(row) for row in found}
+
+    async def all_records(self) -> tuple[Record, ...]:
+        statement = connections.select().order_by(connections.c.target, connections.c.connection)
+        return tuple(rows.record(row) for row in await self._all(statement))
+
+    async def run(self, run_id: str) -> tuple[Run, tuple[Outcome, ...]] | None:
+        found = await self._all(runs.select().where(runs.c.id == run_id))
+        if not found:
+            return None
+        statement = outcomes.select().where(outcomes.c.run_id == run_id).order_by(outcomes.c.number)
+        return rows.run(found[0]), tuple(rows.outcome(row) for row in await self._all(statement))
+
+    async def runs(self, rotation: str | None = None, *, limit: int = 100) -> tuple[Run, ...]:
+        """The newest first."""
+        statement = runs.select().order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit)
+        if rotation is not None:
+            statement = statement.where(runs.c.rotation == rotation)
+        return tuple(rows.run(row) for row in await self._all(statement))
+
+    async def last_run(self, rotation: str) -> Run | None:
+        return next(iter(await self.runs(rotation, limit=1)), None)
+
+    async def last_success(self, rotation: str) -> Run | None:
+        statement = (
+            runs.select()
+            .where(runs.c.rotation == rotation, runs.c.result == RunResult.SUCCEEDED)
+            .order_by(runs.c.started_at.desc())
+            .limit(1)
+        )
+        return next((rows.run(row) for row in await self._all(statement)), None)
+
+    async def outcomes(
+        self,
+        connection: str | None = None,
+        *,
+        since: datetime | None = None,
+        limit: int = 10_000,
+    ) -> tuple[Outcome, ...]:
+        """The newest first; `connection` is a glob (of SQLite, which is case-sensitive too)."""
+        statement = outcomes.select().order_by(outcomes.c.number.desc()).limit(limit)
+        if connection is not None:
+            statement = statement.where(outcomes.c.connection.op("GLOB")(connection))
+        if since is not None:
+            statement = statement.where(outcomes.c.at >= rows.stamp(since))
+        return tuple(rows.outcome(row) for row in await self._all(statement))
+
+    async def latest(self, target: str, connection: str) -> Outcome | None:
+        statement = (
+            outcomes.select()
+            .where(outcomes.c.target == target, outcomes.c.connection == connection)
+            .order_by(outcomes.c.number.desc())
+            .limit(1)
+        )
+        return next((rows.outcome(row) for row in await self._all(statement)), None)
+
+    async def seen_versions(self, rotation: str) -> Mapping[SecretRef, str]:
+        statement = secrets_seen.select().where(secrets_seen.c.rotation == rotation)
+        return {rows.ref_value(row["ref"]): row["version"] for row in await self._all(statement)}
+
+    async def check(self) -> None:
+        """Raises LedgerError where nothing can be written. Leaves nothing behind."""
+
+        def work(db: sa.Connection) -> None:
+            # BEGIN IMMEDIATE has taken the write lock; this makes SQLite touch the file.
+            db.exec_driver_sql("UPDATE runs SET reason = reason WHERE id = ''")
+
+        await self._writer.do(work)
+
+    async def _execute(self, statement: sa.Update) -> None:
+        def work(db: sa.Connection) -> None:
+            db.execute(statement)
+
+        await self._writer.do(work)
+
+    async def _all(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
+        return await self._writer.do(
+            lambda db: [{**found} for found in db.execute(statement).mappings()]
+        )
+
+
+def _upsert(db: sa.Connection, record: Record) -> None:
+    values = rows.row(record)
+    statement = insert(connections).values(values)
+    db.execute(
+        statement.on_conflict_do_update(index_elements=["target", "connection"], set_=values)
+    )
