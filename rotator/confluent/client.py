@@ -247,7 +247,6 @@ class FlinkTarget:
         async with self._gate:
             departure = await self._throttle.leave()
             started = self._clock.monotonic()
-            status, answer = "error", None
             try:
                 answer = await self._transport.send(
                     method,
@@ -256,26 +255,24 @@ class FlinkTarget:
                     content=content,
                     content_type=content_type,
                 )
-                status = str(answer.status)
-                self._throttle.answered(departure, answer.status, answer.headers)
             except TransportError as trouble:
-                status = "timeout" if trouble.timeout else "error"
+                self._throttle.lost()
+                self._tell(method, "timeout" if trouble.timeout else "error", started)
                 if method != "GET" and trouble.sent:
                     raise UpdateUncertain(self._name, trouble.kind) from None
                 raise TargetUnavailable(self._name, trouble.kind) from None
-            finally:
-                if answer is None:
-                    self._throttle.lost()
-                self._observe(
-                    RequestAnswered(
-                        self._name,
-                        method,
-                        status,
-                        self._clock.monotonic() - started,
-                        answer.request_id if answer else None,
-                    )
-                )
+            except BaseException:
+                self._throttle.lost()
+                raise
+            self._throttle.answered(departure, answer.status, answer.headers)
+            self._tell(method, str(answer.status), started, answer.request_id)
             return answer
+
+    def _tell(
+        self, method: str, status: str, started: float, request_id: str | None = None
+    ) -> None:
+        seconds = self._clock.monotonic() - started
+        self._observe(RequestAnswered(self._name, method, status, seconds, request_id))
 
     # Keys
 

@@ -1,0 +1,355 @@
+"""The command line: parse, call, print. What a command does stands in `commands` and `daemon`."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from rotator import __version__, show
+from rotator.config.models import parse_duration
+from rotator.errors import RotatorError
+from rotator.sandbox.command import sandbox
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    envvar="ROTATOR_CONFIG",
+    required=True,
+    show_envvar=True,
+    help="The configuration file.",
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table for people, JSON for scripts.",
+)
+
+
+def main() -> None:
+    """Exit status 0 or 1, for usage errors too; 2 comes from `plan --detailed-exitcode` alone."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = 1
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        status = 1
+    except RotatorError as error:
+        click.echo(f"Error: {error}", err=True)
+        status = 1
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, message="rotator %(version)s")
+def cli() -> None:
+    """Keep the credentials of Confluent Cloud Flink connections fresh.
+
+    rotator reads secrets from Vault, OpenBao, AWS Secrets Manager or files, updates only the
+    credentials of the connections that a rotation matches, and watches each until it is READY.
+
+    \b
+    Try it:              rotator demo
+    See what it'd do:    rotator plan -c rotator.yaml
+    Do it once:          rotator rotate -c rotator.yaml
+    Let it run:          rotator run -c rotator.yaml
+    """
+
+
+@cli.command()
+@config_option
+def run(path: Path) -> None:
+    """The daemon: schedules, watches, metrics and health over HTTP.
+
+    SIGTERM lets requests under way end and exits 0; what was put and not yet verified is verified
+    by the next start. SIGHUP reads the configuration again; a bad one is refused and the old stays.
+
+    \b
+    Example:  rotator run -c /etc/rotator/rotator.yaml
+    """
+    from rotator.daemon import serve
+
+    _run(serve(path))
+
+
+@cli.command()
+@config_option
+@click.argument("rotations", nargs=-1, metavar="[ROTATION]...")
+@click.option("--connection", "only", metavar="GLOB", help="Only connections with such a name.")
+@click.option("--force", is_flag=True, help="Send the credential even where nothing changed.")
+@click.option("--dry-run", is_flag=True, help="Show the plan; send nothing. The same as `plan`.")
+@output_option
+def rotate(
+    path: Path,
+    rotations: tuple[str, ...],
+    only: str | None,
+    force: bool,
+    dry_run: bool,
+    form: show.Format,
+) -> int:
+    """Run rotations now; without names, all of them.
+
+    Exit status 1 if any connection of any rotation did not end well.
+
+    \b
+    Examples:
+      rotator rotate -c rotator.yaml
+      rotator rotate -c rotator.yaml openai --connection 'openai-eu-*'
+      rotator rotate -c rotator.yaml openai --force -o json
+    """
+    from rotator import commands
+
+    if dry_run:
+        return 1 if _show_plan(path, rotations, only, force, form) == 1 else 0
+    results = _run(commands.rotate(path, rotations, only=only, force=force))
+    show.listing(
+        [show.run_row(run, outcomes) for run, outcomes in results],
+        form,
+        empty="no rotations",
+        columns=("rotation", "result", "rotated", "unchanged", "failed", "skipped", "reason"),
+    )
+    return 0 if all(run.result == "succeeded" for run, _ in results) else 1
+
+
+@cli.command()
+@config_option
+@click.argument("rotations", nargs=-1, metavar="[ROTATION]...")
+@click.option("--connection", "only", metavar="GLOB", help="Only connections with such a name.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if changes are pending.")
+@output_option
+def plan(
+    path: Path,
+    rotations: tuple[str, ...],
+    only: str | None,
+    detailed_exitcode: bool,
+    form: show.Format,
+) -> int:
+    """What a run would change, and why. Never writes, never shows a value.
+
+    \b
+    Examples:
+      rotator plan -c rotator.yaml
+      rotator plan -c rotator.yaml openai --detailed-exitcode && echo nothing to do
+    """
+    status = _show_plan(path, rotations, only, False, form)
+    return status if status != 2 or detailed_exitcode else 0
+
+
+def _show_plan(
+    path: Path, rotations: tuple[str, ...], only: str | None, force: bool, form: show.Format
+) -> int:
+    from rotator import commands
+
+    plans = _run(commands.plan(path, rotations, only=only, force=force))
+    rows = [
+        {**show.change_row(change), "rotation": made.survey.plan.rotation}
+        for made in plans
+        for change in made.survey.plan.changes
+    ]
+    show.listing(
+        rows,
+        form,
+        empty="no connection matches",
+        columns=("rotation", "target", "connection", "type", "phase", "verdict", "reason"),
+    )
+    problems = [problem for made in plans for problem in made.problems]
+    for made in plans:
+        for warning in dict.fromkeys(c.warning for c in made.survey.plan.changes if c.warning):
+            click.echo(f"Warning: {made.survey.plan.rotation}: {warning}", err=True)
+    for problem in problems:
+        click.echo(f"Error: {problem}", err=True)
+    if problems:
+        return 1
+    return 2 if any(made.survey.plan.pending for made in plans) else 0
+
+
+@cli.command()
+@config_option
+@click.option("--online", is_flag=True, help="Also read every secret and list every target.")
+def check(path: Path, online: bool) -> int:
+    """Validate the configuration: every problem at once, each with file, line and key.
+
+    \b
+    Examples:
+      rotator check -c rotator.yaml
+      rotator check -c rotator.yaml --online
+    """
+    from rotator import commands
+
+    config = commands.load_config(path)
+    if not online:
+        click.echo(
+            f"{path}: fine ({len(config.targets)} targets, {len(config.sources)} sources, "
+            f"{len(config.rotations)} rotations)"
+        )
+        return 0
+    checks = _run(commands.check_online(config))
+    for place, trouble in checks:
+        click.echo(f"{place}: {trouble or 'works'}", err=trouble is not None)
+    return 1 if any(trouble for _, trouble in checks) else 0
+
+
+@cli.command()
+@config_option
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@output_option
+def connections(path: Path, targets: tuple[str, ...], form: show.Format) -> None:
+    """The connections of the targets, each with the rotation that matches it.
+
+    JSON has the keys of `confluent flink connection list -o json`, and target and rotation.
+
+    \b
+    Examples:
+      rotator connections -c rotator.yaml
+      rotator connections -c rotator.yaml prod-us-east-1 -o json
+    """
+    from rotator import commands
+
+    config = commands.load_config(path)
+    chosen = _named("target", targets, config.targets)
+    listed = _run(commands.connections(config, chosen))
+    rows = [
+        show.connection_row(
+            connection,
+            config.targets[connection.target],
+            show.claimed_by(config, connection.target, connection),
+        )
+        for connection in listed
+    ]
+    show.listing(
+        rows,
+        form,
+        empty="no connections",
+        columns=("target", "name", "type", "endpoint", "status", "status_detail", "rotation"),
+    )
+
+
+@cli.command()
+@config_option
+@output_option
+def status(path: Path, form: show.Format) -> None:
+    """The ledger's present state: what is on each connection, since when, and whether it works.
+
+    Reads the ledger alone; asks neither targets nor sources.
+
+    \b
+    Example:  rotator status -c rotator.yaml
+    """
+    from rotator import commands
+
+    records = _run(commands.status(commands.load_config(path)))
+    show.listing(
+        [show.record_row(record) for record in records],
+        form,
+        empty="nothing was rotated yet",
+        columns=(
+            "target",
+            "connection",
+            "rotation",
+            "stage",
+            "phase",
+            "rotated_at",
+            "verified_at",
+            "error",
+        ),
+    )
+
+
+@cli.command()
+@config_option
+@click.option("--connection", metavar="GLOB", help="Only connections with such a name.")
+@click.option("--since", metavar="DURATION", help="Only what is younger: 12h, 7d.")
+@output_option
+def history(path: Path, connection: str | None, since: str | None, form: show.Format) -> None:
+    """Past outcomes, the newest first.
+
+    \b
+    Examples:
+      rotator history -c rotator.yaml --since 7d
+      rotator history -c rotator.yaml --connection 'openai-*' -o json
+    """
+    from rotator import commands
+
+    try:
+        age = parse_duration(since) if since else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from None
+    outcomes = _run(commands.history(commands.load_config(path), connection, age))
+    show.listing(
+        [show.outcome_row(outcome) for outcome in outcomes],
+        form,
+        empty="no outcomes",
+        columns=("at", "rotation", "target", "connection", "result", "phase", "reason"),
+    )
+
+
+@cli.command()
+def schema() -> None:
+    """The JSON Schema of the configuration, for editors.
+
+    \b
+    Example:  rotator schema > rotator.schema.json
+    """
+    from rotator.config.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@cli.command()
+@click.option("--keep", is_flag=True, help="Stay up when the story is told, until Ctrl-C.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Of metrics and the page; default a free one.",
+)
+def demo(keep: bool, port: int) -> None:
+    """The whole job, in front of your eyes, in under a minute.
+
+    Starts an emulated Confluent Cloud, an emulated AWS Secrets Manager and the daemon; then secrets
+    change, and you see each noticed, rolled out and verified, and a bad one stopped. Everything
+    ends and is removed with it.
+
+    \b
+    Examples:
+      rotator demo
+      rotator demo --keep --port 9464
+    """
+    from rotator.demo import demo as play
+
+    _run(play(keep, port))
+
+
+cli.add_command(sandbox)
+
+
+def _named(kind: str, names: tuple[str, ...], known: Any) -> tuple[str, ...]:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise click.UsageError(f"no {kind} is named {name}; {hint}")
+    return names or tuple(known)

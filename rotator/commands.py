@@ -1,0 +1,157 @@
+"""What the commands do that end by themselves. The daemon has a module of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from rotator.clock import SystemClock
+from rotator.compose import fan_out, open_ledger, open_world
+from rotator.config.load import load
+from rotator.config.models import Config
+from rotator.errors import ConfigurationError, PlanRefused, Problem, RotatorError, TargetError
+from rotator.ledger import SqlLedger
+from rotator.model import Connection, Event, Outcome, Record, Run, Settled
+from rotator.progress import progress
+from rotator.rotation.ports import Observer
+from rotator.rotation.run import Order, execute, new_run
+from rotator.rotation.survey import Survey, World, survey
+
+
+def load_config(path: Path) -> Config:
+    return load(path)
+
+
+@asynccontextmanager
+async def _opened(config: Config, *observers: Observer) -> AsyncIterator[tuple[World, SqlLedger]]:
+    clock = SystemClock()
+    async with (
+        open_ledger(config.ledger, clock) as (ledger, key),
+        open_world(config, ledger, key, fan_out(*observers), clock) as world,
+    ):
+        yield world, ledger
+
+
+def _chosen(path: Path, config: Config, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in config.rotations:
+            near = difflib.get_close_matches(name, config.rotations, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(config.rotations)}"
+            raise ConfigurationError((Problem(str(path), 0, "", f"no rotation {name}; {hint}"),))
+    return tuple(dict.fromkeys(names)) or tuple(config.rotations)
+
+
+async def rotate(
+    path: Path, names: tuple[str, ...], *, only: str | None, force: bool
+) -> list[tuple[Run, list[Outcome]]]:
+    """Rotations run side by side; one that can't start doesn't keep the others from running."""
+    config = load_config(path)
+    chosen = _chosen(path, config, names)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    outcomes: dict[str, list[Outcome]] = {}
+
+    def collect(event: Event) -> None:
+        if isinstance(event, Settled):
+            outcomes.setdefault(event.outcome.run_id, []).append(event.outcome)
+
+    with progress(wanted=sys.stderr.isatty()) as draw:
+        async with _opened(config, collect, draw) as (world, _):
+
+            async def one(name: str) -> Run:
+                order = Order(name, "command", only, force)
+                run = new_run(order, world.clock.now())
+                return await execute(world, order, run, stop)
+
+            ended = await asyncio.gather(*(one(name) for name in chosen), return_exceptions=True)
+    runs = []
+    for result in ended:
+        if isinstance(result, BaseException):
+            raise result
+        runs.append((result, outcomes.get(result.id, [])))
+    return runs
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and what would keep it from being carried out."""
+
+    survey: Survey
+    problems: tuple[str, ...]
+
+
+async def plan(
+    path: Path, names: tuple[str, ...], *, only: str | None, force: bool
+) -> list[Planned]:
+    config = load_config(path)
+    chosen = _chosen(path, config, names)
+    async with _opened(config) as (world, _):
+        surveys = await asyncio.gather(
+            *(survey(world, name, only=only, force=force) for name in chosen)
+        )
+    return [Planned(seen, tuple(_problems(seen, config))) for seen in surveys]
+
+
+def _problems(seen: Survey, config: Config) -> Iterable[str]:
+    yield from (str(error) for error in seen.failures.values())
+    try:
+        seen.plan.refuse_if_unsafe(config.rotations[seen.plan.rotation])
+    except PlanRefused as refused:
+        yield str(refused)
+
+
+async def check_online(config: Config) -> list[tuple[str, str | None]]:
+    """Place → what is wrong there, or None: every target listed, every rotation's secrets read."""
+    checks: list[tuple[str, str | None]] = []
+    async with _opened(config) as (world, _):
+        targets = world.targets
+        checks += zip(
+            (f"target {name}" for name in targets),
+            await asyncio.gather(*(_trouble(target.connections()) for target in targets.values())),
+            strict=True,
+        )
+        for name in config.rotations:
+            try:
+                seen = await survey(world, name)
+            except TargetError as error:
+                checks.append((f"rotation {name}", str(error)))
+                continue
+            problems = [change.reason for change in seen.plan.invalid]
+            problems += [] if problems else list(_problems(seen, config))
+            checks.append((f"rotation {name}", "; ".join(dict.fromkeys(problems)) or None))
+    return checks
+
+
+async def _trouble(work: Awaitable[object]) -> str | None:
+    try:
+        await work
+    except RotatorError as error:
+        return str(error)
+    return None
+
+
+async def connections(config: Config, targets: tuple[str, ...]) -> list[Connection]:
+    async with _opened(config) as (world, _):
+        listed = await asyncio.gather(*(world.targets[name].connections() for name in targets))
+    return [connection for connections in listed for connection in connections]
+
+
+async def status(config: Config) -> list[Record]:
+    async with open_ledger(config.ledger, SystemClock()) as (ledger, _):
+        return list(await ledger.all_records())
+
+
+async def history(config: Config, connection: str | None, age: timedelta | None) -> list[Outcome]:
+    clock = SystemClock()
+    async with open_ledger(config.ledger, clock) as (ledger, _):
+        since = clock.now() - age if age else None
+        return list(await ledger.outcomes(connection, since=since))

@@ -1,0 +1,233 @@
+"""The long-running process: wires, signals, reloads, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rotator.clock import SystemClock
+from rotator.compose import Values, fan_out, open_ledger, open_world
+from rotator.config.load import load
+from rotator.config.models import Config, HttpConfig, RotationConfig
+from rotator.errors import ConfigurationError, Problem, RotatorError, RunInProgress
+from rotator.generations import Generations
+from rotator.health import Contacts
+from rotator.ledger import SqlLedger
+from rotator.model import RunResult
+from rotator.observe import log as logs
+from rotator.observe.metrics import Metrics
+from rotator.rotation.ports import Clock
+from rotator.rotation.run import Order
+from rotator.rotation.survey import secret_versions
+from rotator.runner import Runner
+from rotator.schedule import Schedule, missed_while_down
+from rotator.state import DaemonState
+from rotator.web.app import create_app
+from rotator.web.server import serving
+
+log = logging.getLogger(__name__)
+
+DRAIN = 8.0
+"""Seconds for requests under way at SIGTERM; with the rest of the shutdown it stays below 10."""
+RETRY_AFTER_FAILURE = 10
+"""Ticks of the watch after a run that did not succeed, before the watch tries again by itself."""
+
+
+@dataclass(slots=True)
+class Daemon:
+    path: Path
+    ledger: SqlLedger
+    generations: Generations
+    runner: Runner
+    metrics: Metrics
+    contacts: Contacts
+    clock: Clock
+    stop: asyncio.Event
+    schedule: Schedule = field(init=False)
+    _watched: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.schedule = Schedule(self.on_cron, self.on_watch, self.on_heartbeat)
+
+    @property
+    def config(self) -> Config:
+        return self.generations.world.config
+
+    # Ticks
+
+    async def on_cron(self, rotation: str) -> None:
+        self._start(rotation, "schedule")
+
+    async def on_watch(self, rotation: str) -> None:
+        """Look whether a secret has another version than the one that was last acted on."""
+        if self.runner.under_way(rotation) or self.stop.is_set():
+            return
+        try:
+            async with self.generations.borrow() as world:
+                versions = await secret_versions(world, rotation)
+                seen = await self.ledger.seen_versions(rotation)
+                last = await self.ledger.last_run(rotation)
+        except RotatorError as error:
+            log.warning("watch.failed", extra={"rotation": rotation, "reason": str(error)})
+            return
+        if any(seen.get(ref) != version for ref, version in versions.items()):
+            self._start(rotation, "watch")
+            return
+        if last is None or last.result is RunResult.SUCCEEDED:
+            self._watched.pop(rotation, None)
+            return
+        waited = self._watched[rotation] = self._watched.get(rotation, 0) + 1
+        if waited >= RETRY_AFTER_FAILURE:
+            del self._watched[rotation]
+            self._start(rotation, "watch")
+
+    def on_heartbeat(self) -> None:
+        self.contacts.beat(self.clock.monotonic())
+        for rotation in self.config.rotations:
+            self.metrics.next_run(rotation, self.schedule.next_run(rotation))
+
+    def _start(self, rotation: str, trigger: str) -> None:
+        if self.stop.is_set():
+            return
+        try:
+            self.runner.start(Order(rotation, trigger), self.generations.world)
+        except RunInProgress as busy:
+            log.info("run.skipped", extra={"rotation": rotation, "reason": str(busy)})
+
+    # Life
+
+    async def start(self) -> None:
+        """What is due now: work that a crash left, ticks missed while down, and `on_start`."""
+        self.schedule.start(self.config.rotations)
+        for name, rule in self.config.rotations.items():
+            trigger = await self._due_at_start(name, rule)
+            if trigger is not None:
+                self._start(name, trigger)
+        self.on_heartbeat()
+
+    async def _due_at_start(self, name: str, rule: RotationConfig) -> str | None:
+        last = await self.ledger.last_run(name)
+        if last is not None and last.result in {None, RunResult.INTERRUPTED}:
+            return "resume"
+        if missed_while_down(rule, last.started_at if last else None, self.clock.now()):
+            return "missed"
+        return "start" if rule.schedule and rule.schedule.on_start else None
+
+    async def first_contact(self) -> None:
+        """Reach every target and source once, so that readyz knows before the first tick.
+
+        Tried again until it works, at growing intervals.
+        """
+        pause = 1.0
+        while not self.stop.is_set():
+            async with self.generations.borrow() as world:
+                names = list(world.config.rotations)
+                looks = (secret_versions(world, name) for name in names)
+                answers = await asyncio.gather(*looks, return_exceptions=True)
+            troubles = [answer for answer in answers if isinstance(answer, BaseException)]
+            for trouble in troubles:
+                if not isinstance(trouble, RotatorError):
+                    raise trouble
+                log.warning("contact.failed", extra={"reason": str(trouble)})
+            if not troubles:
+                log.info("daemon.ready")
+                return
+            await self.clock.sleep(pause)
+            pause = min(60.0, pause * 2)
+
+    async def reload(self) -> None:
+        """Read the configuration again; whatever is wrong with it, the old one stays in force."""
+        try:
+            config = load(self.path)
+            self._refuse_what_needs_a_restart(config)
+            await self.generations.replace(config)
+        except RotatorError as error:
+            self.metrics.reloaded(successful=False)
+            log.error("config.refused", extra={"reason": str(error)})  # noqa: TRY400 - one line
+            return
+        logs.configure(config.log)
+        self.schedule.replace(config.rotations)
+        self.metrics.configured(_targets(config))
+        self.metrics.reloaded(successful=True)
+        self.on_heartbeat()
+        log.info("config.reloaded", extra={"path": str(self.path)})
+
+    def _refuse_what_needs_a_restart(self, config: Config) -> None:
+        for key in ("ledger", "http"):
+            if getattr(config, key) != getattr(self.config, key):
+                raise ConfigurationError(
+                    (Problem(str(self.path), 0, key, "a change of this section needs a restart"),)
+                )
+
+
+async def serve(path: Path) -> None:
+    """Run until SIGTERM or SIGINT. Raises RotatorError where it can't start."""
+    config = load(path)
+    logs.configure(config.log)
+    clock = SystemClock()
+    metrics, contacts, stop = Metrics(), Contacts(clock.monotonic()), asyncio.Event()
+    observe = fan_out(metrics, logs.Log(), contacts)
+    async with AsyncExitStack() as stack:
+        ledger, key = await stack.enter_async_context(open_ledger(config.ledger, clock))
+        generations = Generations(lambda config: open_world(config, ledger, key, observe, clock))
+        stack.push_async_callback(generations.aclose)
+        await generations.replace(config)
+        metrics.configured(_targets(config))
+        metrics.reloaded(successful=True)
+        await _restore(metrics, ledger, config)
+        runner = Runner(generations.borrow, stop)
+        daemon = Daemon(path, ledger, generations, runner, metrics, contacts, clock, stop)
+        state = DaemonState(generations, ledger, runner, contacts, clock, daemon.schedule.next_run)
+        app = create_app(state, metrics.registry, _token(generations, config.http))
+        address = await stack.enter_async_context(serving(app, config.http.host, config.http.port))
+        await _live(daemon, address)
+
+
+def _targets(config: Config) -> dict[str, tuple[str, ...]]:
+    return {name: rule.targets for name, rule in config.rotations.items()}
+
+
+async def _restore(metrics: Metrics, ledger: SqlLedger, config: Config) -> None:
+    last = [await ledger.last_run(name) for name in config.rotations]
+    good = [await ledger.last_success(name) for name in config.rotations]
+    metrics.restore(await ledger.all_records(), filter(None, last), filter(None, good))
+
+
+def _token(generations: Generations, http: HttpConfig) -> Callable[[], Awaitable[str]] | None:
+    reference = http.token
+    if reference is None:
+        return None
+
+    async def token() -> str:
+        async with generations.borrow() as world:
+            return await Values(world.sources).resolve(reference, "http.token")
+
+    return token
+
+
+async def _live(daemon: Daemon, address: str) -> None:
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(daemon.reload())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await daemon.start()
+    contact = asyncio.create_task(daemon.first_contact())
+    log.info("daemon.started", extra={"address": address})
+    await daemon.stop.wait()
+    log.info("daemon.draining")
+    daemon.schedule.stop()
+    contact.cancel()
+    await daemon.runner.drain(DRAIN)
+    log.info("daemon.stopped")

@@ -1,0 +1,78 @@
+"""Runs under way in this process: at most one of a rotation, and a drain that ends them all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+
+from rotator.errors import RotatorError, RunInProgress
+from rotator.model import Run, RunFinished, RunResult
+from rotator.rotation.run import Order, execute, new_run
+from rotator.rotation.survey import World
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Runner:
+    """Starts runs as tasks of their own.
+
+    `borrow` hands out the present World and keeps it open for as long as it is used, so that a
+    reload never takes the edges from under a run.
+    """
+
+    borrow: Callable[[], AbstractAsyncContextManager[World]]
+    stop: asyncio.Event
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _runs: dict[str, Run] = field(default_factory=dict)
+
+    def under_way(self, rotation: str) -> Run | None:
+        return self._runs.get(rotation)
+
+    def start(self, order: Order, world: World) -> Run:
+        """Returns at once. Raises RunInProgress where one of the rotation is under way here."""
+        running = self._runs.get(order.rotation)
+        if running is not None:
+            raise RunInProgress(order.rotation, running.id)
+        run = new_run(order, world.clock.now())
+        self._runs[order.rotation] = run
+        task = asyncio.create_task(self._run(order, run), name=f"run {run.id}")
+        self._tasks[order.rotation] = task
+        return run
+
+    async def _run(self, order: Order, run: Run) -> None:
+        """Whatever happens here is told: a crash is a failed run, never silence."""
+        try:
+            async with self.borrow() as world:
+                try:
+                    await execute(world, order, run, self.stop)
+                except RunInProgress as busy:
+                    log.warning(
+                        "run.skipped", extra={"rotation": run.rotation, "reason": str(busy)}
+                    )
+                except RotatorError as error:
+                    failed = replace(run, result=RunResult.FAILED, reason=str(error))
+                    world.observe(RunFinished(replace(failed, finished_at=world.clock.now())))
+        except Exception as error:  # noqa: BLE001 - the last border of a job: recorded, then told
+            log.error(  # noqa: TRY400 - a traceback's frames can hold values
+                "run.crashed",
+                extra={"rotation": run.rotation, "run": run.id, "error": type(error).__name__},
+            )
+        finally:
+            self._runs.pop(order.rotation, None)
+            self._tasks.pop(order.rotation, None)
+
+    async def drain(self, grace: float) -> None:
+        """Let requests under way end, for `grace` seconds at most; then cancel what is left."""
+        self.stop.set()
+        tasks = set(self._tasks.values())
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=grace)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)

@@ -1,0 +1,172 @@
+"""Listings: the same rows as a table for people or as JSON for scripts.
+
+rich is imported when a table is drawn, so that the daemon never loads it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+from urllib.parse import urlsplit
+
+import click
+
+from rotator.config.models import Config, TargetConfig
+from rotator.model import Change, Connection, Outcome, Record, Run
+
+Format = Literal["table", "json"]
+Row = Mapping[str, object]
+
+_COLOURS = {
+    "READY": "green",
+    "ACTIVE": "green",
+    "INVALID_AUTH": "red",
+    "UNREACHABLE": "red",
+    "PENDING": "yellow",
+    "invalid": "red",
+    "failed": "red",
+    "refused": "red",
+    "interrupted": "yellow",
+    "drifted": "yellow",
+    "changed": "cyan",
+    "new": "cyan",
+    "unverified": "yellow",
+    "rotated": "green",
+    "verified": "green",
+    "succeeded": "green",
+}
+
+
+def listing(rows: Sequence[Row], form: Format, *, empty: str, columns: Sequence[str] = ()) -> None:
+    """`columns` limits and orders what a table shows; JSON always holds everything."""
+    if form == "json":
+        click.echo(json.dumps(rows, indent=2, default=_plain))
+        return
+    if not rows:
+        click.echo(empty)
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    names = list(columns) or list(rows[0])
+    for name in names:
+        table.add_column(name.replace("_", " ").title(), overflow="fold")
+    for row in rows:
+        cells = [_cell(row.get(name)) for name in names]
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in cells))
+    console = Console()
+    # A pipe has no width: the longest row decides there, so that nothing is folded for grep.
+    console.print(table, width=None if console.is_terminal else 10_000, soft_wrap=False)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return _UNPRINTABLE.sub(" ", str(value))
+
+
+def change_row(change: Change) -> Row:
+    return {
+        "rotation": None,
+        "target": change.connection.target,
+        "connection": change.connection.name,
+        "type": change.connection.type,
+        "phase": change.connection.phase,
+        "verdict": str(change.verdict),
+        "update": change.update,
+        "reason": change.reason,
+        "secret": str(change.secret) if change.secret else None,
+        "secret_version": change.credential.secret_version if change.credential else None,
+        "warning": change.warning,
+    }
+
+
+def connection_row(connection: Connection, config: TargetConfig, rotations: Iterable[str]) -> Row:
+    """The keys of `confluent flink connection list -o json`, with what rotator adds behind them."""
+    cloud, region = _place(config.url)
+    row: dict[str, object] = {
+        "creation_date": connection.created_at,
+        "name": connection.name,
+        "environment": config.environment,
+        "cloud": cloud,
+        "region": region,
+        "type": connection.type,
+        "endpoint": connection.endpoint,
+        "data": "<REDACTED>",
+        "status": connection.phase,
+    }
+    if connection.detail:
+        row["status_detail"] = connection.detail
+    return {**row, "target": connection.target, "rotation": ", ".join(rotations) or None}
+
+
+def _place(url: str) -> tuple[str | None, str | None]:
+    host = urlsplit(url).hostname or ""
+    match = re.fullmatch(r"flink\.(?P<region>[^.]+)\.(?P<cloud>[^.]+)\..*confluent\.cloud", host)
+    return (match["cloud"], match["region"]) if match else (None, None)
+
+
+def record_row(record: Record, phase: str | None = None) -> Row:
+    return {
+        "target": record.target,
+        "connection": record.connection,
+        "rotation": record.rotation,
+        "stage": str(record.stage),
+        "phase": phase or record.phase,
+        "rotated_at": record.rotated_at,
+        "verified_at": record.verified_at,
+        "secret_version": record.secret_version,
+        "error": record.error,
+        "run": record.run_id,
+        "fingerprint": record.fingerprint[:12],
+    }
+
+
+def outcome_row(outcome: Outcome) -> Row:
+    return {
+        "at": outcome.at,
+        "rotation": outcome.rotation,
+        "target": outcome.target,
+        "connection": outcome.connection,
+        "result": str(outcome.result),
+        "reason": outcome.reason,
+        "phase": outcome.phase,
+        "secret_version": outcome.secret_version,
+        "verify_seconds": outcome.verify_seconds,
+        "run": outcome.run_id,
+    }
+
+
+def run_row(run: Run, outcomes: Iterable[Outcome] = ()) -> Row:
+    seconds = (run.finished_at - run.started_at).total_seconds() if run.finished_at else None
+    return {
+        "run": run.id,
+        "rotation": run.rotation,
+        "trigger": run.trigger,
+        "result": str(run.result) if run.result else "running",
+        "seconds": seconds,
+        **{name: run.counts.get(name, 0) for name in ("rotated", "unchanged", "failed", "skipped")},
+        "reason": run.reason or None,
+        "outcomes": [outcome_row(outcome) for outcome in outcomes],
+    }
+
+
+def claimed_by(config: Config, target: str, connection: Connection) -> tuple[str, ...]:
+    from rotator.rotation.match import claimants
+
+    return claimants(config.rotations, target, connection)

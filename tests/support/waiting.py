@@ -1,0 +1,16 @@
+"""Waiting on a condition of another process, with a deadline. The one place that sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+DEADLINE = 30.0
+_PAUSE = 0.005
+
+
+async def until(condition: Callable[[], bool], deadline: float = DEADLINE) -> None:
+    """Raises TimeoutError where the condition doesn't hold in time (seconds)."""
+    async with asyncio.timeout(deadline):
+        while not condition():
+            await asyncio.sleep(_PAUSE)
