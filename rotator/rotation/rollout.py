@@ -45,13 +45,13 @@ def _of_target(changes: list[Change], rollout: Rollout) -> list[tuple[Change, ..
     return [first, *batches]
 
 
-def _order(change: Change) -> tuple[bool, str]:
-    spoilt = change.record is not None and change.record.stage in {
-        Stage.FAILED,
-        Stage.INTENDED,
-        Stage.REFUSED,
-    }
-    return not spoilt, change.connection.name
+_RISK = {Stage.FAILED: 0, Stage.PUT: 0, Stage.INTENDED: 1, Stage.REFUSED: 2}
+"""Who goes first: those that hold what may be bad, that may hold it, that were to hold it."""
+
+
+def _order(change: Change) -> tuple[int, str]:
+    risk = _RISK.get(change.record.stage, len(_RISK)) if change.record else len(_RISK)
+    return risk, change.connection.name
 
 
 def halted(failures: int, rollout: Rollout) -> bool:
