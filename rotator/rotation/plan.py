@@ -6,7 +6,7 @@ A plan is a value: it can be shown, compared, and it can refuse itself.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rotator.config.models import RotationConfig
 from rotator.errors import PlanRefused
@@ -97,10 +97,8 @@ def _verdict(
             return Verdict.CHANGED, "an update of it was cut off before its answer", True
         case Stage.REFUSED:
             return Verdict.CHANGED, f"the last update was refused: {record.error}", True
-        case Stage.PUT if record.version_before is not None:
-            return Verdict.UNVERIFIED, "put by a run that ended before it saw READY", False
         case Stage.PUT:
-            return Verdict.CHANGED, "put before, and no version tells whether it arrived", True
+            return _after_put(connection, record)
         case Stage.FAILED if connection.usable and _in_place(connection, record):
             return Verdict.UNVERIFIED, "became usable after the last run gave up", False
         case Stage.FAILED:
@@ -111,6 +109,14 @@ def _verdict(
             return Verdict.DRIFTED, reason, reapply_drift
         case Stage.VERIFIED:
             return Verdict.UNCHANGED, f"secret version {_short(credential.secret_version)}", False
+
+
+def _after_put(connection: Connection, record: Record) -> tuple[Verdict, str, bool]:
+    if record.version_before is None:
+        return Verdict.CHANGED, "put before, and no version tells whether it arrived", True
+    if _drifted(connection, record):
+        return Verdict.CHANGED, "put, and changed by someone else before it was verified", True
+    return Verdict.UNVERIFIED, "put by a run that ended before it saw READY", False
 
 
 def _why_changed(record: Record, credential: Credential) -> str:
@@ -127,6 +133,8 @@ def _short(version: str) -> str:
 def _drifted(connection: Connection, record: Record) -> bool:
     if record.resource_version is None or connection.resource_version is None:
         return False
+    if connection.resource_version == record.version_before:
+        return False  # a list that lags: it shows what the update replaced
     return connection.moved_since(_as_of(connection, record.resource_version))
 
 
@@ -141,14 +149,7 @@ def _in_place(connection: Connection, record: Record) -> bool:
 
 def _as_of(connection: Connection, version: str) -> Connection:
     """The connection as it was at an earlier version, as far as versions go."""
-    return Connection(
-        target=connection.target,
-        name=connection.name,
-        type=connection.type,
-        endpoint=connection.endpoint,
-        phase="",
-        resource_version=version,
-    )
+    return replace(connection, phase="", detail="", resource_version=version, updated_at=None)
 
 
 def before_of(change: Change) -> Connection:
