@@ -63,7 +63,8 @@ def judge(
 
 
 def _phase(now: Connection) -> str:
-    return f"{now.phase} ({_one_line(now.detail)})" if now.detail else now.phase
+    phase, detail = _one_line(now.phase), _one_line(now.detail)
+    return f"{phase} ({detail})" if detail else phase
 
 
 def _one_line(detail: str, most: int = 200) -> str:
