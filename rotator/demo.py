@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -51,7 +52,7 @@ rotations:
   databases:
     targets: [sandbox]
     match: {{type: [MONGODB]}}
-    secret: {{source: mounted, path: mongodb}}
+    secret: {{source: mounted, path: mongodb.json}}
     credential: {{username: username, password: password}}
     watch: 1s
     verify: {{timeout: 20s, interval: 500ms}}
@@ -275,6 +276,7 @@ async def _aws() -> AsyncIterator[_Aws]:
         from moto.server import ThreadedMotoServer
     except ImportError:
         raise DemoFailed("the demo needs moto: pip install 'rotator[demo]'") from None
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
     keys = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}
     server = await asyncio.to_thread(ThreadedMotoServer, port=0, verbose=False)
     await asyncio.to_thread(server.start)

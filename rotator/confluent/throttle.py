@@ -56,6 +56,13 @@ class Pace:
     _left: int | None = None
     """What the server's window has left, for requests that have not left yet."""
     _window_ends: float = 0.0
+    _window_began: int = 0
+    """How many had left when the window began."""
+    _window: float = 0.0
+    """Its length, as far as it is known: the longest Reset."""
+    _told: Departure = Departure(0, 0.0)
+    _told_left: float = 0.0
+    """X-RateLimit-Remaining of the answered request that left last."""
     _answers: deque[float] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -120,6 +127,8 @@ class Pace:
         if self._left is not None and now >= self._window_ends:
             # A new window: its first answer says more. What is under way may count for it.
             self._left = self._limit - self.in_flight if self._limit is not None else None
+            self._window_ends = now + self._window
+            self._window_began = self._sent
 
     def _learn_window(self, now: float, departure: Departure, headers: Mapping[str, str]) -> None:
         remaining = _number(headers.get("x-ratelimit-remaining"))
@@ -127,12 +136,19 @@ class Pace:
         limit = _number(headers.get("x-ratelimit-limit"))
         if remaining is None or reset is None:
             return
+        self._window = min(max(self._window, reset), LONGEST_PAUSE)
+        if departure.number <= self._window_began:
+            return  # of the window before
         # Counted from the departure, so that the time of the way doesn't add up window by window.
         ends = departure.at + min(reset, LONGEST_PAUSE) + _MARGIN
         # What left after this request was not yet counted when it was answered.
         left = int(remaining) - (self._sent - departure.number)
         self._limit = int(limit) if limit else None
-        if self._left is not None and now < self._window_ends:
+        # More is left than for a request that left earlier: the server's window is another one.
+        turned = departure.number > self._told.number and remaining > self._told_left
+        if departure.number > self._told.number:
+            self._told, self._told_left = departure, remaining
+        if self._left is not None and now < self._window_ends and not turned:
             # Answers overtake each other: within a window the least that was left is the truth,
             # and the earliest end, since a server may round it up.
             self._left = min(self._left, left)

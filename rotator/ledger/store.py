@@ -24,6 +24,15 @@ KEPT = timedelta(days=400)
 """Of outcomes and runs: more than a year, so that a yearly rotation has a past."""
 
 
+# Built once: to build and to look up a statement costs more than to run it.
+_INSERT = insert(connections)
+_UPSERT = _INSERT.on_conflict_do_update(
+    index_elements=["target", "connection"],
+    set_={column.name: _INSERT.excluded[column.name] for column in connections.columns},
+)
+_OUTCOME = outcomes.insert()
+
+
 class SqlLedger:
     """Fits the core's Ledger. Every method raises LedgerError, and returns once it is durable."""
 
@@ -97,7 +106,7 @@ class SqlLedger:
         def work(db: sa.Connection) -> None:
             if record is not None:
                 _upsert(db, record)
-            db.execute(outcomes.insert().values(rows.row(outcome)))
+            db.execute(_OUTCOME, rows.row(outcome))
 
         await self._writer.do(work)
 
@@ -202,8 +211,4 @@ class SqlLedger:
 
 
 def _upsert(db: sa.Connection, record: Record) -> None:
-    values = rows.row(record)
-    statement = insert(connections).values(values)
-    db.execute(
-        statement.on_conflict_do_update(index_elements=["target", "connection"], set_=values)
-    )
+    db.execute(_UPSERT, rows.row(record))

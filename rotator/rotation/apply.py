@@ -8,10 +8,10 @@ decided in `plan`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Never
+from typing import Any, Never
 
 from rotator.config.models import RotationConfig
 from rotator.errors import TargetError
@@ -36,6 +36,8 @@ Key = tuple[str, str]
 """Target and name of a connection."""
 
 MOST_RESENDS = 3
+PAUSE_WHILE_SENDING = 1.0
+"""Seconds at the least between looks while updates leave: they compete for the same requests."""
 
 
 @dataclass(slots=True)
@@ -163,7 +165,8 @@ class Execution:
         ramp = list(pauses(interval))
         while True:
             if not self._sent.is_set():
-                await either(self.world.clock.sleep(interval), self._sent)
+                pause = max(interval, PAUSE_WHILE_SENDING)
+                await either(self.world.clock.sleep(pause), self._sent)
             elif self.stop.is_set() or not self._names(target):
                 return
             else:
@@ -177,20 +180,19 @@ class Execution:
     async def _look(self, target: str, names: list[str]) -> None:
         asked = self.world.clock.monotonic()
         answer = await self._seen(target, names)
-        resend = []
+        steps: list[Coroutine[Any, Any, None]] = []
         for name in names:
             awaited = self._awaited.get((target, name))
             if awaited is None or awaited.since > asked:
                 continue
-            waited = asked - awaited.since
             if isinstance(answer, TargetError):
-                # What was put stays PUT: the next run looks again, and doesn't put it again.
-                if waited >= self.rule.verify.timeout.total_seconds():
-                    reason = f"could not be looked at: {answer}"
-                    await self._settle(awaited, Result.FAILED, reason)
-            elif await self._judge(awaited, answer.get(name), waited):
-                resend.append(awaited)
-        await asyncio.gather(*(self._resend(awaited) for awaited in resend))
+                step = self._unseen(awaited, answer, asked - awaited.since)
+            else:
+                step = self._judge(awaited, answer.get(name), asked - awaited.since)
+            if step is not None:
+                steps.append(step)
+        # All at once, so that their records share a transaction.
+        await asyncio.gather(*steps)
 
     async def _seen(self, target: str, names: list[str]) -> dict[str, Connection] | TargetError:
         try:
@@ -198,8 +200,18 @@ class Execution:
         except TargetError as error:
             return error
 
-    async def _judge(self, awaited: _Awaited, now: Connection | None, waited: float) -> bool:
-        """Settle what is clear. True where the update seems never to have arrived."""
+    def _unseen(
+        self, awaited: _Awaited, trouble: TargetError, waited: float
+    ) -> Coroutine[Any, Any, None] | None:
+        """What was put stays PUT: the next run looks again, and doesn't put it again."""
+        if waited < self.rule.verify.timeout.total_seconds():
+            return None
+        return self._settle(awaited, Result.FAILED, f"could not be looked at: {trouble}")
+
+    def _judge(
+        self, awaited: _Awaited, now: Connection | None, waited: float
+    ) -> Coroutine[Any, Any, None] | None:
+        """The step that follows from one look, if any does."""
         awaited.misses = awaited.misses + 1 if now is None else 0
         timeout = self.rule.verify.timeout.total_seconds()
         judgement = judge(
@@ -220,14 +232,15 @@ class Execution:
                     rotated_at=awaited.put_at,
                     verified_at=at,
                 )
-                await self._settle(awaited, Result.ROTATED, reason, waited)
+                return self._settle(awaited, Result.ROTATED, reason, waited)
             case State.FAILED:
                 awaited.record = replace(record, stage=Stage.FAILED, at=at, error=reason)
-                await self._settle(awaited, Result.FAILED, reason)
+                return self._settle(awaited, Result.FAILED, reason)
             case State.PENDING:
                 interval = self.rule.verify.interval.total_seconds()
-                return not judgement.visible and waited >= resend_after(interval, timeout)
-        return False
+                if not judgement.visible and waited >= resend_after(interval, timeout):
+                    return self._resend(awaited)
+                return None
 
     async def _resend(self, awaited: _Awaited) -> None:
         """A proxy may answer 200 to what it never passed on; once more does no harm."""

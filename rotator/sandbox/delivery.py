@@ -101,7 +101,7 @@ def instead_of(fault: Fault, request_id: str, extra: Headers) -> Answer:
     return Answer(answer.status, answer.body, answer.headers + extra)
 
 
-def _instead(fault: Fault, request_id: str) -> Answer:  # noqa: PLR0911 -- a table of answers
+def _instead(fault: Fault, request_id: str) -> Answer:
     match fault.kind:
         case FaultKind.ERROR_502:
             return Answer(502, _PAGE % (b"502 Bad Gateway", b"502 Bad Gateway"), (HTML,))
