@@ -1,0 +1,191 @@
+"""Every metric of the interface, from the events that everybody sees."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from rotator.model import (
+    Change,
+    Connection,
+    Outcome,
+    Planned,
+    Record,
+    RequestAnswered,
+    Result,
+    Run,
+    RunFinished,
+    RunResult,
+    Settled,
+    SourceRead,
+    Stage,
+    Verdict,
+)
+from rotator.observe.metrics import Metrics
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+LATER = datetime(2026, 11, 20, 12, 1, tzinfo=UTC)
+RUN = Run("run-1", "openai", "command", NOW, LATER, RunResult.SUCCEEDED)
+
+
+def change(name: str, phase: str = "READY", target: str = "prod") -> Change:
+    connection = Connection(target, name, "OPENAI", "https://example.com", phase)
+    return Change(connection, Verdict.NEW, "never rotated before")
+
+
+def outcome(name: str, result: Result = Result.ROTATED, phase: str = "READY") -> Outcome:
+    return Outcome("run-1", "openai", "prod", name, result, "why", LATER, phase, verify_seconds=1.5)
+
+
+def filled() -> Metrics:
+    metrics = Metrics()
+    metrics.configured({"openai": ("prod",)})
+    metrics.reloaded(successful=True)
+    metrics.next_run("openai", LATER)
+    for event in (
+        Planned("run-1", "openai", (change("a"), change("b"))),
+        RequestAnswered("prod", "PUT", "200", 0.05),
+        RequestAnswered("prod", "GET", "429", 0.05),
+        SourceRead("vault", "read", "ok", 0.01),
+        Settled(outcome("a")),
+        Settled(outcome("b", Result.FAILED, "INVALID_AUTH")),
+        RunFinished(RUN),
+    ):
+        metrics(event)
+    return metrics
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_the_names_are_those_of_the_interface() -> None:
+    families = {
+        f.name for f in text_string_to_metric_families(generate_latest(filled().registry).decode())
+    }
+    assert {
+        "rotator_build_info",
+        "rotator_runs",
+        "rotator_run_duration_seconds",
+        "rotator_run_last_timestamp_seconds",
+        "rotator_run_last_success_timestamp_seconds",
+        "rotator_run_next_timestamp_seconds",
+        "rotator_credentials",
+        "rotator_connection_phase",
+        "rotator_connection_last_rotated_timestamp_seconds",
+        "rotator_connection_last_verified_timestamp_seconds",
+        "rotator_verify_duration_seconds",
+        "rotator_target_requests",
+        "rotator_target_request_duration_seconds",
+        "rotator_target_throttled",
+        "rotator_source_reads",
+        "rotator_source_read_duration_seconds",
+        "rotator_config_last_reload_successful",
+    } <= families
+
+
+def test_values() -> None:
+    metrics = filled()
+    last = LATER.timestamp()
+    assert value(metrics, "rotator_runs_total", rotation="openai", result="succeeded") == 1
+    assert value(metrics, "rotator_runs_total", rotation="openai", result="refused") == 0
+    assert value(metrics, "rotator_run_last_success_timestamp_seconds", rotation="openai") == last
+    assert value(metrics, "rotator_target_throttled_total", target="prod") == 1
+    by_outcome = {"rotation": "openai", "target": "prod"}
+    assert value(metrics, "rotator_credentials_total", outcome="failed", **by_outcome) == 1
+    assert value(metrics, "rotator_credentials_total", outcome="skipped", **by_outcome) == 0
+    b = {"target": "prod", "connection": "b"}
+    assert value(metrics, "rotator_connection_phase", phase="INVALID_AUTH", **b) == 1
+    assert value(metrics, "rotator_connection_phase", phase="READY", **b) == 0
+    rotated = "rotator_connection_last_rotated_timestamp_seconds"
+    assert value(metrics, rotated, target="prod", connection="a", rotation="openai") == last - 1.5
+
+
+def test_a_failure_doesnt_move_the_last_success() -> None:
+    metrics = filled()
+    failed = replace(RUN, finished_at=LATER.replace(hour=20), result=RunResult.FAILED)
+    metrics(RunFinished(failed))
+    success = value(metrics, "rotator_run_last_success_timestamp_seconds", rotation="openai")
+    assert success == LATER.timestamp()
+
+
+def test_an_interrupted_run_is_not_counted() -> None:
+    metrics = filled()
+    before = generate_latest(metrics.registry)
+    metrics(RunFinished(replace(RUN, result=RunResult.INTERRUPTED)))
+    assert generate_latest(metrics.registry) == before
+
+
+def test_series_of_what_is_gone_go_with_it() -> None:
+    metrics = filled()
+    metrics(Planned("run-2", "openai", (change("b"),)))
+    text = generate_latest(metrics.registry).decode()
+    assert 'connection="a"' not in text
+    assert 'connection="b"' in text
+    metrics.configured({"other": ("prod",)})
+    text = generate_latest(metrics.registry).decode()
+    assert 'connection="b"' not in text
+    assert 'rotator_run_next_timestamp_seconds{rotation="openai"}' not in text
+
+
+def test_an_unknown_phase_is_shown_by_its_name() -> None:
+    metrics = filled()
+    metrics(Planned("run-2", "openai", (change("a", "DEGRADED"), change("b"))))
+    labels = {"target": "prod", "connection": "a"}
+    assert value(metrics, "rotator_connection_phase", phase="DEGRADED", **labels) == 1
+
+
+def test_a_restart_loses_nothing_that_the_ledger_knows() -> None:
+    metrics = Metrics()
+    record = Record(
+        "prod", "a", "openai", Stage.VERIFIED, "f", "v", "2", "1", "run", NOW,
+        rotated_at=NOW, verified_at=LATER,
+    )  # fmt: skip
+    metrics.restore([record], [RUN], [RUN])
+    labels = {"target": "prod", "connection": "a", "rotation": "openai"}
+    rotated = value(metrics, "rotator_connection_last_rotated_timestamp_seconds", **labels)
+    assert rotated == NOW.timestamp()
+    last = value(metrics, "rotator_run_last_success_timestamp_seconds", rotation="openai")
+    assert last == LATER.timestamp()
+
+
+def test_odd_names_break_nothing() -> None:
+    metrics = filled()
+    odd = 'a"b\\c\nd ü {x="1"} 1'
+    metrics(Planned("run-2", "openai", (change(odd),)))
+    families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
+    found = {
+        sample.labels["connection"]
+        for family in families
+        if family.name == "rotator_connection_phase"
+        for sample in family.samples
+    }
+    assert found == {odd}
+
+
+def test_five_thousand_connections_are_at_most_twelve_series_each() -> None:
+    metrics = Metrics()
+    names = [f"openai-{number:04d}" for number in range(5000)]
+    metrics(Planned("run-1", "openai", tuple(change(name) for name in names)))
+    for name in names:
+        metrics(Settled(outcome(name)))
+    started = time.perf_counter()
+    text = openmetrics(metrics.registry).decode()
+    assert text.count('connection="openai-0007"') <= 12
+    assert time.perf_counter() - started < 5, "a scrape must not take long, on any machine"
+
+
+@pytest.mark.tool("promtool", get="apt-get install prometheus")
+def test_promtool_finds_nothing_to_say() -> None:
+    text = generate_latest(filled().registry)
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
