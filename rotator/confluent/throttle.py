@@ -144,9 +144,10 @@ class Pace:
         # What left after this request was not yet counted when it was answered.
         left = int(remaining) - (self._sent - departure.number)
         self._limit = int(limit) if limit else None
-        # More is left than for a request that left earlier: the server's window is another one.
-        turned = departure.number > self._told.number and remaining > self._told_left
-        if departure.number > self._told.number:
+        # More is left than requests since then would have left over: the server's window turned.
+        since = departure.number - self._told.number
+        turned = since > 0 and remaining > self._told_left - since
+        if since > 0:
             self._told, self._told_left = departure, remaining
         if self._left is not None and now < self._window_ends and not turned:
             # Answers overtake each other: within a window the least that was left is the truth,
