@@ -258,6 +258,8 @@ class Planned:
     run_id: str
     rotation: str
     changes: tuple[Change, ...]
+    listed: frozenset[str] = frozenset()
+    """Targets that were listed: one with nothing to match is in no change."""
 
 
 @dataclass(frozen=True, slots=True)

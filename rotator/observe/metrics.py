@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from rotator import __version__
 from rotator.model import (
-    Change,
     Event,
     Outcome,
     Planned,
@@ -26,61 +23,12 @@ from rotator.model import (
     SourceRead,
     Verdict,
 )
+from rotator.observe.connections import Connections
 
-PHASES = ("READY", "PENDING", "INVALID_AUTH", "UNREACHABLE")
-"""Always shown for each connection, beside the one that it is in, if that is another."""
 _COUNTED = (RunResult.SUCCEEDED, RunResult.FAILED, RunResult.REFUSED)
 _RUN_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 _VERIFY_SECONDS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 _REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-
-Key = tuple[str, str]
-"""Target and connection."""
-
-
-class _Connections(Collector):
-    """Series of each connection, made when they are asked for.
-
-    Plain dictionaries rather than child objects: 5,000 connections have 30,000 series.
-    """
-
-    def __init__(self) -> None:
-        self.phases: dict[Key, str] = {}
-        self.rotations: dict[Key, str] = {}
-        self.rotated: dict[Key, float] = {}
-        self.verified: dict[Key, float] = {}
-
-    def forget(self, key: Key) -> None:
-        for series in (self.phases, self.rotations, self.rotated, self.verified):
-            series.pop(key, None)
-
-    def collect(self) -> Iterator[Metric]:
-        phase = GaugeMetricFamily(
-            "rotator_connection_phase",
-            "1 for the phase that the connection was last seen in.",
-            labels=["target", "connection", "phase"],
-        )
-        for (target, connection), present in list(self.phases.items()):
-            shown = PHASES if present in PHASES else (*PHASES, present)
-            for name in shown:
-                phase.add_metric([target, connection, name], float(name == present))
-        yield phase
-        yield self._times(
-            "rotator_connection_last_rotated_timestamp_seconds",
-            "When the credential that works now was put.",
-            self.rotated,
-        )
-        yield self._times(
-            "rotator_connection_last_verified_timestamp_seconds",
-            "When the connection was last seen READY after an update.",
-            self.verified,
-        )
-
-    def _times(self, name: str, text: str, series: Mapping[Key, float]) -> Metric:
-        family = GaugeMetricFamily(name, text, labels=["target", "connection", "rotation"])
-        for key, value in list(series.items()):
-            family.add_metric([*key, self.rotations.get(key, "")], value)
-        return family
 
 
 class Metrics:
@@ -88,7 +36,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self._connections = _Connections()
+        self._connections = Connections()
         registry.register(self._connections)
         build = Gauge("rotator_build_info", "What runs.", ["version", "python"], registry=registry)
         build.labels(__version__, platform.python_version()).set(1)
@@ -157,14 +105,23 @@ class Metrics:
             "Whether the configuration was taken when it was last read.",
             registry=registry,
         )
+        self._configured: set[str] = set()
+        self._of_rotations = (
+            self._runs,
+            self._run_seconds,
+            self._last,
+            self._last_success,
+            self._next,
+            self._credentials,
+        )
 
     def _time(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["rotation"], registry=self.registry)
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Planned(_, rotation, changes):
-                self._planned(rotation, changes)
+            case Planned():
+                self._planned(event)
             case Settled(outcome):
                 self._settled(outcome)
             case RunFinished(run):
@@ -184,6 +141,11 @@ class Metrics:
 
     def configured(self, rotations: Mapping[str, Iterable[str]]) -> None:
         """Rotation → targets. Series of rotations that are gone go with them."""
+        for name in self._configured - rotations.keys():
+            self._connections.forget(name)
+            for metric in self._of_rotations:
+                metric.remove_by_labels({"rotation": name})
+        self._configured = set(rotations)
         for name, targets in rotations.items():
             for result in _COUNTED:
                 self._runs.labels(name, str(result))
@@ -192,13 +154,6 @@ class Metrics:
                 for outcome in Result:
                     self._credentials.labels(name, target, str(outcome))
                 self._throttled.labels(target)
-        connections = self._connections
-        for key in [key for key, name in connections.rotations.items() if name not in rotations]:
-            connections.forget(key)
-        for gauge in (self._last, self._last_success, self._next):
-            for labels in _labels(gauge):
-                if labels[0] not in rotations:
-                    gauge.remove(*labels)
 
     def reloaded(self, *, successful: bool) -> None:
         self._reload.set(successful)
@@ -206,16 +161,17 @@ class Metrics:
     def next_run(self, rotation: str, due: datetime | None) -> None:
         if due is not None:
             self._next.labels(rotation).set(due.timestamp())
+        else:
+            self._next.remove(rotation)
 
     def restore(self, records: Iterable[Record], last: Iterable[Run], good: Iterable[Run]) -> None:
-        """What the ledger knows from before this process."""
+        """What the ledger knows from before this process, of the rotations that are configured."""
         for record in records:
-            key = (record.target, record.connection)
-            self._connections.rotations[key] = record.rotation
-            if record.rotated_at is not None:
-                self._connections.rotated[key] = record.rotated_at.timestamp()
-            if record.verified_at is not None:
-                self._connections.verified[key] = record.verified_at.timestamp()
+            if record.rotation not in self._configured:
+                continue
+            series = self._connections.at(record.target, record.connection, record.rotation)
+            series.rotated = record.rotated_at.timestamp() if record.rotated_at else None
+            series.verified = record.verified_at.timestamp() if record.verified_at else None
         for gauge, runs in ((self._last, last), (self._last_success, good)):
             for run in runs:
                 if run.finished_at is not None:
@@ -223,29 +179,26 @@ class Metrics:
 
     # Events
 
-    def _planned(self, rotation: str, changes: tuple[Change, ...]) -> None:
-        """A listing was read: what is no longer in it is gone."""
-        seen = {(change.connection.target, change.connection.name): change for change in changes}
-        targets = {target for target, _ in seen}
-        connections = self._connections
-        for key in [key for key, name in connections.rotations.items() if name == rotation]:
-            if key not in seen and key[0] in targets:
-                connections.forget(key)
-        for key, change in seen.items():
-            connections.phases[key] = change.connection.phase
+    def _planned(self, event: Planned) -> None:
+        connections = [change.connection for change in event.changes]
+        targets = event.listed | {connection.target for connection in connections}
+        self._connections.listed(event.rotation, targets, connections)
+        for change in event.changes:
+            # One that several rotations claim stays with the one that put its credential.
             if change.verdict is not Verdict.INVALID:
-                connections.rotations[key] = rotation
+                place = change.connection
+                self._connections.at(
+                    place.target, place.name, event.rotation
+                ).rotation = event.rotation
 
     def _settled(self, outcome: Outcome) -> None:
-        key = (outcome.target, outcome.connection)
         self._credentials.labels(outcome.rotation, outcome.target, str(outcome.result)).inc()
+        series = self._connections.at(outcome.target, outcome.connection, outcome.rotation)
         if outcome.phase is not None:
-            self._connections.phases[key] = outcome.phase
+            series.phase = outcome.phase
         if outcome.result is Result.ROTATED:
-            self._connections.rotations[key] = outcome.rotation
-            verified = outcome.at.timestamp()
-            self._connections.verified[key] = verified
-            self._connections.rotated[key] = verified - (outcome.verify_seconds or 0.0)
+            series.verified = outcome.at.timestamp()
+            series.rotated = series.verified - (outcome.verify_seconds or 0.0)
         if outcome.verify_seconds is not None:
             self._verify_seconds.labels(outcome.target).observe(outcome.verify_seconds)
 
@@ -258,9 +211,3 @@ class Metrics:
         self._last.labels(run.rotation).set(run.finished_at.timestamp())
         if run.result is RunResult.SUCCEEDED:
             self._last_success.labels(run.rotation).set(run.finished_at.timestamp())
-
-
-def _labels(gauge: Gauge) -> list[tuple[str, ...]]:
-    return [
-        tuple(sample.labels.values()) for family in gauge.collect() for sample in family.samples
-    ]
