@@ -204,7 +204,7 @@ class FlinkTarget:
         return AsyncRetrying(
             sleep=self._clock.sleep,
             stop=stop_after_delay(PATIENCE),
-            wait=wait_exponential_jitter(initial=0.1, max=10.0, jitter=0.2),
+            wait=wait_exponential_jitter(multiplier=0.1, max=10.0, jitter=0.2),
             retry=retry_if_exception_type(TargetUnavailable),
             reraise=True,
         )

@@ -7,7 +7,6 @@ import signal
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 
 from rotator.sandbox.faults import Fault, FaultKind
@@ -147,11 +146,8 @@ async def test_http(installed: Deployment, cloud: Sandbox) -> None:
     async with daemon(installed) as running, running.client() as http:
         assert (await http.get("/livez")).status_code == 200
 
-        async def ready() -> httpx.Response:
-            return await http.get("/readyz")
-
         await running.event("daemon.ready")
-        assert (await ready()).status_code == 200
+        assert (await http.get("/readyz")).status_code == 200
 
         path = "/api/v1/rotations/openai/run"
         assert (await http.post(path)).status_code == 401

@@ -120,7 +120,7 @@ class Server:
             self.window, self.used = int(now), 0
         if self.used >= self.limit:
             self.refused += 1
-            return 429, limits(self.limit, 0, 1) | {"retry-after": "1"}
+            return 429, {**limits(self.limit, 0, 1), "retry-after": "1"}
         self.used += 1
         return 200, limits(self.limit, self.limit - self.used, 1)
 

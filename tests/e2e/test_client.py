@@ -1,0 +1,306 @@
+"""The target client against the sandbox over real sockets: every way an answer can go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rotator.clock import SystemClock
+from rotator.config.models import TargetConfig
+from rotator.confluent.authorization import Authorization, basic, bearer
+from rotator.confluent.client import FlinkTarget
+from rotator.errors import (
+    TargetRefused,
+    TargetUnavailable,
+    UpdateConflict,
+    UpdateUncertain,
+)
+from rotator.model import Credential, Event, RequestAnswered
+from rotator.sandbox.faults import Fault, FaultKind
+from rotator.sandbox.server import Sandbox
+from rotator.sandbox.settings import API_KEY, API_SECRET, ENVIRONMENT, ORGANIZATION, TOKEN
+from tests.support.contract import SentRequest, breaches_of_request, needs_contract
+from tests.support.sandbox import SandboxFactory, sandbox
+
+__all__ = ["sandbox"]
+
+CANARY = 'sk-canary-"quoted"-ünïcode'
+CREDENTIAL = Credential({"API_KEY": CANARY}, "fingerprint", "version")
+
+
+class Known:
+    """A target, and what it was seen to do."""
+
+    def __init__(self, cloud: Sandbox, keys: list[Authorization], **options: Any) -> None:
+        config = {
+            "url": cloud.url,
+            "organization": ORGANIZATION,
+            "environment": ENVIRONMENT,
+            "auth": {"token": {"env": "UNUSED"}},
+            "timeout": timedelta(seconds=2),
+            "requests_per_second": 5000,
+            **options,
+        }
+        self.keys = keys
+        self.asked = 0
+        self.events: list[Event] = []
+        self.target = FlinkTarget(
+            "prod",
+            TargetConfig.model_validate(config),
+            self.key,
+            self.events.append,
+            SystemClock(),
+        )
+
+    async def key(self) -> Authorization:
+        self.asked += 1
+        return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
+
+    @property
+    def statuses(self) -> list[str]:
+        return [event.status for event in self.events if isinstance(event, RequestAnswered)]
+
+
+Open = Callable[..., Known]
+
+
+@pytest.fixture
+async def cloud(sandbox: SandboxFactory) -> Sandbox:
+    return await sandbox(connections=3, types=("OPENAI",), settle=0.0)
+
+
+@pytest.fixture
+async def known(cloud: Sandbox) -> Any:
+    opened: list[Known] = []
+
+    def make(*keys: Authorization, **options: Any) -> Known:
+        opened.append(Known(cloud, list(keys) or [basic(API_KEY, API_SECRET)], **options))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        await one.target.aclose()
+
+
+def fault(cloud: Sandbox, kind: FaultKind, method: str, **options: Any) -> None:
+    cloud.state.faults.order(Fault(kind, method, **options))
+
+
+def told(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)) + repr(error)
+
+
+async def test_paging_and_the_filter(sandbox: SandboxFactory) -> None:
+    cloud = await sandbox(connections=250, types=("OPENAI", "BEDROCK"))
+    one = Known(cloud, [bearer(TOKEN)])
+    assert len(await one.target.connections()) == 250
+    assert len(one.statuses) == 3
+    assert {c.type for c in await one.target.connections("BEDROCK")} == {"BEDROCK"}
+    assert len(one.statuses) == 5
+    await one.target.aclose()
+
+
+async def test_a_look_reads_only_the_pages_it_needs(sandbox: SandboxFactory) -> None:
+    cloud = await sandbox(connections=250, types=("OPENAI",))
+    one = Known(cloud, [bearer(TOKEN)])
+    names = [connection.name for connection in await one.target.connections()]
+    one.events.clear()
+    assert set(await one.target.look(names[:100])) == set(names[:100])
+    assert len(one.statuses) == 1
+    assert set(await one.target.look([names[0], names[249]])) == {names[0], names[249]}
+    assert len(one.statuses) == 3
+    cloud.state.connections().delete(names[5])
+    assert set(await one.target.look(names[4:7])) == {names[4], names[6]}
+    await one.target.aclose()
+
+
+async def test_an_update_replaces_the_credential(cloud: Sandbox, known: Open) -> None:
+    target = known().target
+    connection = (await target.connections())[0]
+    assert await target.update(connection, CREDENTIAL) is None
+    assert cloud.state.connections().current(connection.name).data == {"API_KEY": CANARY}
+    cloud.state.change(update_answer="connection")
+    second = (await target.look([connection.name]))[connection.name]
+    version = await target.update(second, CREDENTIAL)
+    assert version == cloud.state.connections().current(connection.name).version
+
+
+@needs_contract
+async def test_our_requests_keep_to_the_contract(sandbox: SandboxFactory) -> None:
+    cloud = await sandbox(connections=2, types=("OPENAI",), strict=True)
+    sent: list[SentRequest] = []
+    cloud.state.recorder = lambda r: sent.append(SentRequest(r.method, r.url, r.headers, r.body))
+    one = Known(cloud, [basic(API_KEY, API_SECRET)])
+    connection = (await one.target.connections())[0]
+    await one.target.update(connection, CREDENTIAL)
+    await one.target.aclose()
+    assert [request.method for request in sent] == ["get", "put"]
+    assert [breaches_of_request(request) for request in sent] == [[], []]
+
+
+async def test_a_405_makes_it_patch_from_then_on(cloud: Sandbox, known: Open) -> None:
+    one = known()
+    fault(cloud, FaultKind.METHOD_NOT_ALLOWED, "PUT", times=None)
+    for connection in await one.target.connections():
+        await one.target.update(connection, CREDENTIAL)
+    assert cloud.state.counters.requests["PUT", "405"] == 1
+    assert cloud.state.counters.requests["PATCH", "200"] == 3
+
+
+async def test_update_put_doesnt_patch(cloud: Sandbox, known: Open) -> None:
+    one = known(update="put")
+    fault(cloud, FaultKind.METHOD_NOT_ALLOWED, "PUT")
+    connection = (await one.target.connections())[0]
+    with pytest.raises(TargetRefused, match="update"):
+        await one.target.update(connection, CREDENTIAL)
+
+
+UNCERTAIN = (
+    FaultKind.ERROR_500,
+    FaultKind.ERROR_502,
+    FaultKind.ERROR_503,
+    FaultKind.ODD_ERROR,
+    FaultKind.ERROR_AFTER,
+    FaultKind.RESET,
+    FaultKind.RESET_AFTER,
+    FaultKind.HTML,
+    FaultKind.FOREIGN,
+    FaultKind.TRUNCATED,
+    FaultKind.BROKEN_JSON,
+    FaultKind.HANG,
+    FaultKind.HANG_AFTER,
+    FaultKind.OVERSIZED,
+)
+
+
+@pytest.mark.parametrize("kind", UNCERTAIN)
+async def test_a_lost_or_strange_answer_to_an_update_is_uncertain(
+    cloud: Sandbox, known: Open, kind: FaultKind
+) -> None:
+    cloud.state.change(update_answer="connection")
+    one = known(timeout=timedelta(milliseconds=500))
+    connection = (await one.target.connections())[0]
+    fault(cloud, kind, "PUT")
+    with pytest.raises(UpdateUncertain) as caught:
+        await one.target.update(connection, CREDENTIAL)
+    assert "prod" in str(caught.value)
+    assert CANARY not in told(caught.value)
+    assert len(one.statuses) == 2, "an update is not repeated before somebody has looked"
+
+
+async def test_a_conflict_is_one(cloud: Sandbox, known: Open) -> None:
+    one = known()
+    connection = (await one.target.connections())[0]
+    cloud.state.connections().update(connection.name, {"API_KEY": "other"}, None)
+    with pytest.raises(UpdateConflict):
+        await one.target.update(connection, CREDENTIAL)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FaultKind.ERROR_500,
+        FaultKind.ERROR_502,
+        FaultKind.THROTTLED,
+        FaultKind.RESET,
+        FaultKind.HTML,
+        FaultKind.TRUNCATED,
+        FaultKind.BROKEN_JSON,
+        FaultKind.EMPTY,
+        FaultKind.FOREIGN,
+        FaultKind.HANG,
+    ],
+)
+async def test_a_list_is_asked_for_again(cloud: Sandbox, known: Open, kind: FaultKind) -> None:
+    one = known(timeout=timedelta(milliseconds=500))
+    fault(cloud, kind, "GET", times=2)
+    assert len(await one.target.connections()) == 3
+
+
+async def test_a_throttled_update_was_not_applied_and_is_sent_again(
+    cloud: Sandbox, known: Open
+) -> None:
+    one = known()
+    connection = (await one.target.connections())[0]
+    fault(cloud, FaultKind.THROTTLED, "PUT", retry_after=0.2)
+    await one.target.update(connection, CREDENTIAL)
+    assert one.statuses == ["200", "429", "200"]
+
+
+async def test_a_page_elsewhere_is_not_followed(cloud: Sandbox, known: Open) -> None:
+    fault(cloud, FaultKind.FOREIGN_NEXT, "GET")
+    with pytest.raises(TargetRefused, match="another host"):
+        await known().target.connections()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_a_redirect_is_not_followed(cloud: Sandbox, known: Open, method: str) -> None:
+    one = known()
+    connection = (await one.target.connections())[0]
+    fault(cloud, FaultKind.REDIRECT, method, location=f"{cloud.url}/sandbox")
+    target = one.target
+    ask = target.connections() if method == "GET" else target.update(connection, CREDENTIAL)
+    with pytest.raises(TargetRefused, match="redirect") as caught:
+        await ask
+    assert "X-Request-Id" in str(caught.value)
+    assert cloud.state.counters.requests.total() == 2
+
+
+async def test_duplicates_and_gaps_of_shifting_pages(sandbox: SandboxFactory) -> None:
+    cloud = await sandbox(connections=150, types=("OPENAI",))
+    one = Known(cloud, [bearer(TOKEN)])
+    cloud.state.faults.order(Fault(FaultKind.DUPLICATE, "GET", after=1))
+    found = await one.target.connections()
+    assert len(found) == len({connection.name for connection in found}) == 150
+    await one.target.aclose()
+
+
+async def test_keys_are_read_again_after_a_401(cloud: Sandbox, known: Open) -> None:
+    one = known(basic("old", "key"), basic(API_KEY, API_SECRET))
+    assert len(await one.target.connections()) == 3
+    assert one.statuses == ["401", "200"]
+
+
+async def test_the_same_key_again_is_not_tried_again(cloud: Sandbox, known: Open) -> None:
+    one = known(basic("wrong", "canary-key"))
+    with pytest.raises(TargetRefused, match="key") as caught:
+        await one.target.connections()
+    assert one.statuses == ["401"]
+    assert "canary-key" not in told(caught.value)
+    assert "X-Request-Id" in str(caught.value)
+
+
+async def test_a_key_that_may_not(cloud: Sandbox, known: Open) -> None:
+    cloud.state.change(roles={API_KEY: "viewer"})
+    one = known()
+    connection = (await one.target.connections())[0]
+    with pytest.raises(TargetRefused, match="FlinkAdmin"):
+        await one.target.update(connection, CREDENTIAL)
+
+
+async def test_nobody_there(known: Open) -> None:
+    one = known(url="http://127.0.0.1:9", timeout=timedelta(milliseconds=200))
+    with pytest.raises(TargetUnavailable, match="connect"):
+        await one.target._ask("GET", "/")
+
+
+async def test_no_more_in_flight_than_configured(sandbox: SandboxFactory) -> None:
+    cloud = await sandbox(connections=40, types=("OPENAI",), latency=0.05)
+    one = Known(cloud, [bearer(TOKEN)], concurrency=6)
+    found = await one.target.connections()
+    await asyncio.gather(*(one.target.update(connection, CREDENTIAL) for connection in found))
+    assert cloud.state.counters.peak_in_flight == 6
+    await one.target.aclose()
+
+
+async def test_names_are_quoted(cloud: Sandbox, known: Open) -> None:
+    one = known()
+    odd = replace((await one.target.connections())[0], name="../a b?c#d%")
+    with pytest.raises(TargetRefused, match="404"):
+        await one.target.update(odd, CREDENTIAL)
