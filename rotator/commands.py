@@ -19,8 +19,8 @@ from rotator.config.models import Config
 from rotator.errors import ConfigurationError, PlanRefused, Problem, RotatorError, TargetError
 from rotator.ledger import SqlLedger
 from rotator.model import Connection, Event, Outcome, Record, Run, Settled
+from rotator.ports import Observer
 from rotator.progress import progress
-from rotator.rotation.ports import Observer
 from rotator.rotation.run import Order, execute, new_run
 from rotator.rotation.survey import Survey, World, survey
 

@@ -25,7 +25,7 @@ from rotator.confluent.client import Authorize, FlinkTarget
 from rotator.errors import SourceError, ValueUnavailable
 from rotator.ledger import FingerprintKey, SqlLedger, fingerprint_key
 from rotator.model import Event, SecretRef
-from rotator.rotation.ports import Clock, Observer, Source
+from rotator.ports import Clock, Observer, Source
 from rotator.rotation.survey import World
 from rotator.sources import open_source
 

@@ -21,7 +21,7 @@ from rotator.ledger import SqlLedger
 from rotator.model import RunResult
 from rotator.observe import log as logs
 from rotator.observe.metrics import Metrics
-from rotator.rotation.ports import Clock
+from rotator.ports import Clock
 from rotator.rotation.run import Order
 from rotator.rotation.survey import secret_versions
 from rotator.runner import Runner

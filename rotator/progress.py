@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rotator.model import Event, Planned, RunFinished, RunStarted, Settled
-from rotator.rotation.ports import Observer
+from rotator.ports import Observer
 
 
 @contextmanager

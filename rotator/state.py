@@ -12,7 +12,7 @@ from rotator.generations import Generations
 from rotator.health import Contacts
 from rotator.ledger import SqlLedger
 from rotator.model import Outcome, Run
-from rotator.rotation.ports import Clock
+from rotator.ports import Clock
 from rotator.rotation.run import Order
 from rotator.runner import Runner
 from rotator.web.views import ConnectionView, Health, NoSuchRotation, RotationView

@@ -38,7 +38,7 @@ from rotator.errors import (
     ValueUnavailable,
 )
 from rotator.model import Connection, Credential, RequestAnswered
-from rotator.rotation.ports import Clock, Observer
+from rotator.ports import Clock, Observer
 
 PAGE_SIZE = 100
 """The most that the API gives."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rotator.rotation.ports import Clock
+from rotator.ports import Clock
 
 LONGEST_PAUSE = 60.0
 """Seconds; a server that asks for more is asked again after that."""

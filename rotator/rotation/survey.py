@@ -14,9 +14,9 @@ from typing import TypeVar
 from rotator.config.models import Config, RotationConfig
 from rotator.errors import CredentialInvalid, RotatorError, SourceError, TargetError
 from rotator.model import Change, Connection, Credential, Record, Secret, SecretRef
+from rotator.ports import Clock, Ledger, Observer, Source, Target
 from rotator.rotation import credential, match
 from rotator.rotation.plan import Plan, decide, invalid
-from rotator.rotation.ports import Clock, Ledger, Observer, Source, Target
 
 T = TypeVar("T")
 E = TypeVar("E", bound=RotatorError)

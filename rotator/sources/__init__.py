@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rotator.config.models import AwsSource, FileSource, SourceConfig, VaultSource
 from rotator.errors import SourceError
-from rotator.rotation.ports import Observer
+from rotator.ports import Observer
 from rotator.sources.threads import ThreadedSource
 
 

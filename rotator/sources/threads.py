@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from rotator.errors import SourceError, SourceUnavailable
 from rotator.model import Secret, SecretRef, SourceRead
-from rotator.rotation.ports import Observer
+from rotator.ports import Observer
 
 T = TypeVar("T")
 

@@ -12,5 +12,5 @@ _PAUSE = 0.005
 async def until(condition: Callable[[], bool], deadline: float = DEADLINE) -> None:
     """Raises TimeoutError where the condition doesn't hold in time (seconds)."""
     async with asyncio.timeout(deadline):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the condition is of another process
             await asyncio.sleep(_PAUSE)
