@@ -1,12 +1,96 @@
-"""What `{env: …}` and `{file: …}` lead to, looked up anew at every use."""
+"""Where a secret is found, never the secret itself; and what `{env: …}` and `{file: …}` lead to."""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
+from typing import Annotated
 
-from rotator.config.models import FromEnv, FromFile
+from pydantic import BaseModel, BeforeValidator, Discriminator
+from pydantic_core import PydanticCustomError
+
+from rotator.config.fields import TAG, Engine, FilePath, FixedPath, Section, Text, Variable, tag
 from rotator.errors import ValueUnavailable
+
+
+class FromEnv(Section):
+    """A value from an environment variable."""
+
+    env: Variable
+
+
+class FromFile(Section):
+    """A value from a file, read anew at every use; one trailing newline is not part of it."""
+
+    file: FilePath
+
+
+class SecretField(Section):
+    """One field of one secret."""
+
+    source: str
+    path: FixedPath
+    field: Text
+    engine: Engine | None = None
+    """Of a vault source; default kv-v2."""
+    mount: Text | None = None
+    """Of a vault source; default kv."""
+
+
+class FromSecret(Section):
+    """A value from a source."""
+
+    secret: SecretField
+
+
+def _reference(*keys: str) -> BeforeValidator:
+    shapes = {
+        "env": "{env: NAME}",
+        "file": "{file: PATH}",
+        "secret": "{secret: {source, path, field}}",
+    }
+    *others, last = (shapes[key] for key in keys)
+
+    def check(value: object) -> object:
+        if isinstance(value, (FromEnv, FromFile, FromSecret)):
+            return value
+        if not isinstance(value, dict) or len(value) != 1 or not set(value) <= set(keys):
+            raise PydanticCustomError(
+                "reference",
+                "name the place of this value, don't write it here: {others} or {last}",
+                {"others": ", ".join(others), "last": last},
+            )
+        return value
+
+    return BeforeValidator(check)
+
+
+def _kind(value: object) -> str:
+    """The one key of a reference, given as a mapping or as a value."""
+    if isinstance(value, BaseModel):
+        return TAG + next(iter(type(value).model_fields))
+    return TAG + str(next(iter(value), "")) if isinstance(value, dict) else TAG
+
+
+# For what is needed before any source works.
+LocalReference = Annotated[
+    Annotated[
+        Annotated[FromEnv, tag("env")] | Annotated[FromFile, tag("file")],
+        Discriminator(_kind),
+    ],
+    _reference("env", "file"),
+]
+Reference = Annotated[
+    Annotated[
+        Annotated[FromEnv, tag("env")]
+        | Annotated[FromFile, tag("file")]
+        | Annotated[FromSecret, tag("secret")],
+        Discriminator(_kind),
+    ],
+    _reference("env", "file", "secret"),
+]
+
 
 LARGEST = 64 * 1024
 """Bytes; a secret that is larger is no secret but a wrong path."""
@@ -18,31 +102,50 @@ def resolve_local(reference: FromEnv | FromFile, key: str) -> str:
     One trailing newline of a file is not part of its value: editors and `echo` leave it.
     """
     if isinstance(reference, FromEnv):
+        place = f"{key}: environment variable {reference.env}"
         value = os.environ.get(reference.env)
-        if not value:
-            state = "not set" if value is None else "empty"
-            raise ValueUnavailable(f"{key}: environment variable {reference.env} is {state}")
-        return value
-    return _read(reference.file, key)
+        if value is None:
+            raise ValueUnavailable(f"{place} is not set; set it before rotator starts")
+        # Bytes that are no UTF-8 arrive as lone surrogates.
+        content = value.encode(errors="surrogateescape")
+        return _text(content, place)
+    place = f"{key}: file {reference.file}"
+    text = _text(_content(reference.file, place), place)
+    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
-def _read(path: Path, key: str) -> str:
+def _content(path: Path, place: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueUnavailable(f"{place} is no regular file; name one")
+            return file.read(LARGEST + 1)
     except FileNotFoundError:
-        raise ValueUnavailable(f"{key}: file {path} does not exist") from None
+        raise ValueUnavailable(f"{place} does not exist; create it or correct the path") from None
     except IsADirectoryError:
-        raise ValueUnavailable(f"{key}: {path} is a folder; name a file in it") from None
+        raise ValueUnavailable(f"{place} is a folder; name a file in it") from None
     except OSError as error:
-        raise ValueUnavailable(f"{key}: file {path} can't be read: {error.strerror}") from None
+        raise ValueUnavailable(
+            f"{place} can't be read: {error.strerror}; check its owner and mode"
+        ) from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe that nobody writes to would otherwise never be opened."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _text(content: bytes, place: str) -> str:
     if len(content) > LARGEST:
-        raise ValueUnavailable(f"{key}: file {path} is larger than {LARGEST // 1024} KiB")
+        raise ValueUnavailable(
+            f"{place} is larger than {LARGEST // 1024} KiB; is it the right one?"
+        )
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        raise ValueUnavailable(f"{key}: file {path} is not UTF-8 text") from None
-    value = text.removesuffix("\n").removesuffix("\r")
-    if not value.strip() or "\0" in value:
-        raise ValueUnavailable(f"{key}: file {path} is empty or binary")
-    return value
+        raise ValueUnavailable(f"{place} is not UTF-8 text; is it the right one?") from None
+    if "\0" in text:
+        raise ValueUnavailable(f"{place} is binary; is it the right one?")
+    if not text.strip():
+        raise ValueUnavailable(f"{place} is empty; put the value there")
+    return text

@@ -1,0 +1,143 @@
+"""What pydantic found → problems in plain words, at their lines, without the values."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, Tag
+from pydantic_core import ErrorDetails
+
+from rotator.config.fields import TAG, WORDS
+from rotator.config.models import Config, LedgerConfig, RotationConfig, SecretConfig
+from rotator.config.yaml import Document, Place
+
+LATER: Mapping[type[BaseModel], frozenset[str]] = {
+    Config: frozenset({"coordination", "notify", "tracing"}),
+    LedgerConfig: frozenset({"on_unknown"}),
+    RotationConfig: frozenset({"max_age", "lease", "revoke_after"}),
+    SecretConfig: frozenset({"version", "stage", "lease"}),
+}
+"""Words of later versions, and where they stand: no typing errors, so no guess what was meant."""
+
+_MAPPING = "must be a mapping (key: value)"
+_LIST = "must be a list, as in [one, another]"
+
+_MESSAGES = {
+    "string_type": "must be text; put it in quotes",
+    "int_type": "must be a whole number, without quotes",
+    "float_type": "must be a number, without quotes",
+    "bool_type": "must be true or false",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+    "dict_type": _MAPPING,
+    "mapping_type": _MAPPING,
+    "tuple_type": _LIST,
+    "path_type": "must be the path of a file",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "finite_number": "must be a number",
+    "missing": "is missing",
+}
+
+
+def explain(document: Document, errors: Iterable[ErrorDetails]) -> None:
+    """Adds a problem to the document for each error, unless its place is known to be wrong."""
+    for error in errors:
+        place, message = _explained(document, error)
+        if not document.knows(place):
+            document.add(place, message)
+
+
+def _explained(document: Document, error: ErrorDetails) -> tuple[Place, str]:
+    loc, kind, context = error["loc"], error["type"], error.get("ctx", {})
+    tags = {part for part in loc if isinstance(part, str) and part.startswith(TAG)}
+    place = tuple(part for part in loc if part not in tags)
+    if kind == "extra_forbidden":
+        return place, _unknown(str(place[-1]), place[:-1], tags)
+    if kind == "choice":
+        return _choice(document, place, context)
+    if place[-1:] == ("[key]",):  # of a key itself, rather than of what stands under it
+        place = place[:-1]
+    if kind == "literal_error":
+        choices = _QUOTED.findall(str(context["expected"]))
+        return place, _one_of(choices, document.at(place))
+    if kind == "string_type" and isinstance(document.at(place), (dict, list)):
+        return place, "must be text, and is a list or a mapping"
+    if kind == "string_pattern_mismatch":
+        return place, WORDS[str(context["pattern"])]
+    if kind in _MESSAGES:
+        return place, _MESSAGES[kind].format(**context)
+    # One of ours, in plain words already.
+    return (*place, context["at"]) if "at" in context else place, error["msg"]
+
+
+_QUOTED = re.compile(r"'([^']*)'")
+
+
+def _choice(document: Document, place: Place, context: Mapping[str, Any]) -> tuple[Place, str]:
+    """A section that comes in several kinds, and this is none of them."""
+    section = document.at(place)
+    if not isinstance(section, dict):
+        return place, _MAPPING
+    key, choices = context["key"], context["choices"].split("|")
+    if key not in section:
+        return (*place, key), f"is missing; it {_one_of(choices, None)}"
+    given = section[key]
+    if given in context["later"].split("|"):
+        return (*place, key), f"not supported yet: {given}; use {_listed(choices)}"
+    return (*place, key), _one_of(choices, given)
+
+
+def _one_of(choices: list[str], given: object) -> str:
+    return f"must be {_listed(choices)}{_near(given, choices)}"
+
+
+def _listed(words: list[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _near(given: object, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _unknown(key: str, where: Place, tags: set[str]) -> str:
+    models = _models_at(where, tags)
+    if any(key in LATER.get(model, ()) for model in models):
+        return f"not supported yet: {key}"
+    fields = sorted({name for model in models for name in model.model_fields})
+    hint = _near(key.lower().replace("-", "_"), fields) or f"; there are {', '.join(fields)}"
+    return f"unknown key{hint}"
+
+
+def _models_at(where: Place, tags: set[str]) -> set[type[BaseModel]]:
+    """The sections that may stand at a place, found along the types of the models."""
+    models: set[type[BaseModel]] = {Config}
+    for part in where:
+        annotations = [
+            model.model_fields[part].annotation
+            for model in models
+            if isinstance(part, str) and part in model.model_fields
+        ]
+        # A name that the user chose (of a target, say) or an index stays at the same models.
+        models = set(_models_in(annotations, tags)) or models
+    return models
+
+
+def _models_in(annotations: Iterable[Any], tags: set[str]) -> Iterable[type[BaseModel]]:
+    for annotation in annotations:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+        elif get_origin(annotation) is Annotated:
+            member, *marks = get_args(annotation)
+            if all(mark.tag in tags for mark in marks if isinstance(mark, Tag)):
+                yield from _models_in([member], tags)
+        else:
+            yield from _models_in(get_args(annotation), tags)

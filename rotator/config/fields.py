@@ -1,0 +1,271 @@
+"""What the sections are made of: durations, addresses, names, choices.
+
+A message that starts with `not supported yet` marks a word that the interface knows and this
+version doesn't: it is refused, never ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        # The docstring below an attribute is its description in the JSON Schema.
+        use_attribute_docstrings=True,
+    )
+
+
+# Numbers: strict, so that "8", true and 8.5 are no whole numbers.
+
+Count = Annotated[int, Field(strict=True, ge=0)]
+Positive = Annotated[int, Field(strict=True, ge=1)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+# Durations
+
+_DURATION = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>ms|s|m|h|d)")
+_UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+_LONGEST = timedelta(days=3660)
+"""More only overflows where it is added to the time of day."""
+
+
+def parse_duration(value: object) -> timedelta:
+    """From `500ms`, `30s`, `5m`, `2h` or `7d`; ten years at the most."""
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise PydanticCustomError(
+            "duration", "write a duration as a whole number with its unit: 500ms, 30s, 5m, 2h or 7d"
+        )
+    duration = int(match["count"]) * _UNITS[match["unit"]]
+    if duration > _LONGEST:
+        raise PydanticCustomError("duration", "a duration is ten years at the most")
+    return duration
+
+
+def format_duration(duration: timedelta) -> str:
+    """What `parse_duration` reads, in the largest unit that needs no fraction."""
+    if not duration:
+        return "0s"
+    unit = max((unit for unit in _UNITS if not duration % _UNITS[unit]), key=_UNITS.__getitem__)
+    return f"{duration // _UNITS[unit]}{unit}"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9}(ms|s|m|h|d)$"}),
+]
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise PydanticCustomError("duration", "this duration must be longer than nothing")
+    return value
+
+
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+
+
+# Text. Patterns are Rust's, as pydantic applies them; WORDS says to people what they ask for.
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+_REGION = r"^[a-z0-9][a-z0-9-]*$"
+_ROLE_ARN = r"^arn:[a-z-]+:iam::[0-9]{12}:role/.+$"
+_SESSION_NAME = r"^[A-Za-z0-9_+=,.@-]{2,64}$"
+
+WORDS: Mapping[str, str] = {
+    NAME_PATTERN: "a name is letters, digits, dots, dashes and underscores, starts with a letter "
+    "or digit, and has 63 characters at the most",
+    _VARIABLE: "write the name of an environment variable, as in CONFLUENT_API_KEY",
+    _ID: "write the id as Confluent Cloud shows it: letters, digits and dashes",
+    _REGION: "write the id of a region, as in us-east-1",
+    _ROLE_ARN: "write the ARN of a role: arn:aws:iam::123456789012:role/NAME",
+    _SESSION_NAME: "2 to 64 letters, digits and any of _+=,.@-",
+}
+
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Variable = Annotated[str, Field(pattern=_VARIABLE)]
+Id = Annotated[str, Field(pattern=_ID)]
+Region = Annotated[str, Field(pattern=_REGION)]
+RoleArn = Annotated[str, Field(pattern=_ROLE_ARN)]
+SessionName = Annotated[str, Field(pattern=_SESSION_NAME)]
+
+
+def _not_empty(path: object) -> object:
+    if path == "":  # To pathlib, this is the working directory.
+        raise PydanticCustomError("path", "must not be empty")
+    return path
+
+
+FilePath = Annotated[Path, BeforeValidator(_not_empty)]
+
+_HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
+_LOOPBACK = r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]"
+_URL = re.compile(rf"(https://({_HOST})|http://({_LOOPBACK}))(:(?P<port>[0-9]{{1,5}}))?/?")
+_LISTEN = re.compile(rf"({_HOST}):(?P<port>[0-9]{{1,5}})")
+
+
+def _base_url(url: str) -> str:
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise PydanticCustomError(
+            "url",
+            "write https://HOST[:PORT] with nothing behind it (http:// only for loopback)",
+        )
+    _port(match["port"] or "443")
+    return url.rstrip("/")
+
+
+def _listen(address: str) -> str:
+    match = _LISTEN.fullmatch(address)
+    if match is None:
+        raise PydanticCustomError("listen", "write HOST:PORT, as in 127.0.0.1:9464 or [::]:9464")
+    _port(match["port"])
+    return address
+
+
+def _port(digits: str) -> None:
+    if int(digits) > 65535:
+        raise PydanticCustomError("port", "a port is 65535 at the most")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+ListenAddress = Annotated[str, AfterValidator(_listen)]
+
+_PLACEHOLDERS = ("{connection}", "{environment}", "{target}", "{type}")
+
+
+def _template(path: str) -> str:
+    rest = path
+    for word in _PLACEHOLDERS:
+        rest = rest.replace(word, "")
+    if "{" in rest or "}" in rest:
+        raise PydanticCustomError(
+            "template", "only {words} may stand in braces", {"words": ", ".join(_PLACEHOLDERS)}
+        )
+    return path
+
+
+def _no_template(path: str) -> str:
+    if "{" in path or "}" in path:
+        raise PydanticCustomError("template", "no braces here: this value is of no connection")
+    return path
+
+
+Template = Annotated[Text, AfterValidator(_template)]
+FixedPath = Annotated[Text, AfterValidator(_no_template)]
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, LookupError):
+        raise PydanticCustomError(
+            "timezone", "no such time zone; write an IANA name as Europe/Berlin or UTC"
+        ) from None
+    return name
+
+
+def _cron(expression: str) -> str:
+    # Imported here: a command that schedules nothing doesn't need APScheduler.
+    from rotator.config.cron import cron_trigger
+
+    try:
+        cron_trigger(expression, "UTC")
+    except (ValueError, TypeError) as problem:
+        raise PydanticCustomError(
+            "cron",
+            "not a cron expression (minute hour day month weekday): {problem}",
+            {"problem": str(problem)},
+        ) from None
+    return expression
+
+
+Timezone = Annotated[str, AfterValidator(_timezone)]
+Cron = Annotated[str, AfterValidator(_cron)]
+
+
+# Choices
+
+
+def later(*words: str, instead: str = "") -> BeforeValidator:
+    """Refuse words of the interface whose function comes with a later version."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and value in words:
+            raise PydanticCustomError(
+                "not_supported",
+                "not supported yet: {word}{instead}",
+                {"word": value, "instead": f"; use {instead}" if instead else ""},
+            )
+        return value
+
+    return BeforeValidator(check)
+
+
+Engine = Annotated[Literal["kv-v2"], later("kv-v1", "database", "aws", "generic", instead="kv-v2")]
+
+
+TAG = "\x1f"
+"""Starts the tag of each member of a union. Tags stand in the `loc` of errors among the keys; this
+tells them apart, since no key holds a control character. (A source of kind `file` may well have a
+key `file` by mistake.)"""
+
+
+def tag(name: str) -> Tag:
+    return Tag(TAG + name)
+
+
+def chosen_by(key: str, *names: str, not_yet: tuple[str, ...] = ()) -> Discriminator:
+    """The member of a union whose tag is what stands under `key`."""
+
+    def choose(value: object) -> str | None:
+        found = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+        if isinstance(found, str) and found in names:
+            return TAG + found
+        return None
+
+    return Discriminator(
+        choose,
+        custom_error_type="choice",
+        custom_error_message="choose another {key}",
+        custom_error_context={"key": key, "choices": "|".join(names), "later": "|".join(not_yet)},
+    )
+
+
+def text_or_mapping(value: object) -> str:
+    """The tag of a union of text and a section."""
+    return TAG + ("mapping" if isinstance(value, (dict, BaseModel)) else "text")
