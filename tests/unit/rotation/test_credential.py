@@ -71,15 +71,6 @@ class TestTypes:
         assert auth_data(kind, mapping_of(options), fields_of(options)) == expected
 
     @pytest.mark.parametrize(("kind", "options", "auth_type"), WAYS, ids=name_of)
-    def test_the_order_of_the_options_is_of_no_account(
-        self, kind: str, options: dict[str, str], auth_type: str | None
-    ) -> None:
-        backwards = dict(reversed(options.items()))
-        way = fit(kind, backwards)
-        assert way is not None
-        assert way.auth_type == auth_type
-
-    @pytest.mark.parametrize(("kind", "options", "auth_type"), WAYS, ids=name_of)
     def test_fields_that_nothing_asks_for_are_not_sent(
         self, kind: str, options: dict[str, str], auth_type: str | None
     ) -> None:
