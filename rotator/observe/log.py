@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections import Counter
+import traceback
+from collections import Counter, deque
 from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rotator.config.models import LogConfig
@@ -21,11 +24,23 @@ from rotator.model import (
     Settled,
     SourceRead,
     Updated,
+    Verdict,
 )
 
 ROOT = "rotator"
-_QUIET = ("apscheduler", "asyncio", "boto3", "botocore", "httpcore", "httpx", "hvac", "urllib3")
+_QUIET = (
+    "apscheduler",
+    "asyncio",
+    "boto3",
+    "botocore",
+    "httpcore",
+    "httpx",
+    "hvac",
+    "urllib3",
+    "uvicorn",
+)
 """Never below WARNING, whatever is configured: what they say at DEBUG can hold values."""
+_MOST_FRAMES = 5
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -36,17 +51,46 @@ def configure(config: LogConfig) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
     logging.getLogger(ROOT).setLevel(config.level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name == ROOT or record.name.startswith(f"{ROOT}.")
+
+
+def _event(record: logging.LogRecord) -> str:
+    """Our own records are named after what happened; what libraries say is text in a field."""
+    return record.getMessage() if _is_ours(record) else "library"
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    given = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    if _is_ours(record):
+        given = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    else:
+        given = {"logger": record.name, "message": _first_line(record)}
     if record.exc_info and record.exc_info[0] is not None:
-        # The type alone: messages and frames of other people's exceptions can hold values.
+        # Types and places alone: messages and frames of other people's exceptions can hold values.
         given["error"] = record.exc_info[0].__name__
+        frames = deque(traceback.walk_tb(record.exc_info[2]), maxlen=_MOST_FRAMES)
+        given["at"] = " > ".join(_place(frame, line) for frame, line in frames)
     return given
+
+
+def _place(frame: FrameType, line: int) -> str:
+    return f"{'/'.join(Path(frame.f_code.co_filename).parts[-2:])}:{line}"
+
+
+def _first_line(record: logging.LogRecord) -> str:
+    """asyncio's second line is the repr of an exception, and reprs can hold values."""
+    try:
+        text = record.getMessage()
+    except (TypeError, ValueError, LookupError):
+        # Logging's own answer to a message that doesn't fit its arguments is to print these.
+        text = str(record.msg)
+    return text.partition("\n")[0]
 
 
 class _Json(logging.Formatter):
@@ -55,7 +99,7 @@ class _Json(logging.Formatter):
         line = {
             "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": _event(record),
             **_fields(record),
         }
         return json.dumps(line, default=str)
@@ -66,7 +110,7 @@ class _Console(logging.Formatter):
         moment = datetime.fromtimestamp(record.created).astimezone()
         words = " ".join(f"{key}={_quoted(value)}" for key, value in _fields(record).items())
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        return f"{moment:%H:%M:%S} {level}{record.getMessage()} {words}".rstrip()
+        return f"{moment:%H:%M:%S} {level}{_event(record)} {words}".rstrip()
 
 
 def _quoted(value: object) -> str:
@@ -84,10 +128,8 @@ class Log:
         match event:
             case RunStarted(run):
                 self._say("run.started", run=run.id, rotation=run.rotation, trigger=run.trigger)
-            case Planned(run, rotation, changes):
-                verdicts = Counter(str(change.verdict) for change in changes)
-                updates = sum(change.update for change in changes)
-                self._say("run.planned", run=run, rotation=rotation, updates=updates, **verdicts)
+            case Planned():
+                self._planned(event)
             case Updated(run, rotation, target, connection):
                 self._say(
                     "connection.updated",
@@ -120,6 +162,28 @@ class Log:
                     result=event.result,
                     seconds=round(event.seconds, 3),
                 )
+
+    def _planned(self, event: Planned) -> None:
+        run, rotation = event.run_id, event.rotation
+        verdicts = Counter(str(change.verdict) for change in event.changes)
+        updates = sum(change.update for change in event.changes)
+        self._say("run.planned", run=run, rotation=rotation, updates=updates, **verdicts)
+        for change in event.changes:
+            drifted = change.reason if change.verdict is Verdict.DRIFTED else None
+            for name, reason in (
+                ("connection.drifted", drifted),
+                ("connection.warning", change.warning),
+            ):
+                if reason is not None:
+                    self._say(
+                        name,
+                        logging.WARNING,
+                        run=run,
+                        rotation=rotation,
+                        target=change.connection.target,
+                        connection=change.connection.name,
+                        reason=reason,
+                    )
 
     def _settled(self, event: Settled) -> None:
         outcome = event.outcome
