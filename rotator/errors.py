@@ -16,7 +16,8 @@
     ├── CredentialInvalid     a secret and a connection type that don't fit: part of the plan
     ├── PlanRefused           the plan is unsafe: nothing was sent
     ├── RunInProgress         another run of the same rotation holds the lock
-    └── LedgerError           the record can't be read or written: nothing may start
+    ├── LedgerError           the record can't be read or written: nothing may start
+    └── ListenError           the address of http.listen can't be had: nothing was started
 
 Exceptions of libraries are translated into these at the border where they arise, with `from None`:
 those of hvac, httpx, botocore and pydantic can carry the values of secrets. Every message is
@@ -152,3 +153,7 @@ class RunInProgress(RotatorError):
 
 class LedgerError(RotatorError):
     """The ledger can't be opened, read or written; without a record nothing is changed."""
+
+
+class ListenError(RotatorError):
+    """The address of http.listen can't be had."""
