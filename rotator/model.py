@@ -94,6 +94,7 @@ class Secret:
 
 _SHORTEST_SCRUBBED = 4
 """A shorter value stands in too many words by chance."""
+_NO_SECRETS = frozenset({"AUTH_TYPE", "TRANSPORT_TYPE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ class Credential:
 
     def scrub(self, text: str) -> str:
         """Without any of the values: an endpoint may echo the key that it refuses."""
-        for value in sorted(self.data.values(), key=len, reverse=True):
+        values = [value for key, value in self.data.items() if key not in _NO_SECRETS]
+        for value in sorted(values, key=len, reverse=True):
             if len(value) >= _SHORTEST_SCRUBBED:
                 text = text.replace(value, "<redacted>")
         return text

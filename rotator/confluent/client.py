@@ -296,9 +296,7 @@ class FlinkTarget:
     def _refusal(
         self, what: str, answer: Answer, credential: Credential | None = None
     ) -> TargetError:
-        said = complaint(answer.body)
-        if credential is not None:
-            said = credential.scrub(said)
+        said = complaint(answer.body, credential)
         words = _REMEDIES.get(answer.status, "refused")
         if 300 <= answer.status < 400:
             words = "it redirects elsewhere, which is never followed; is its url right?"

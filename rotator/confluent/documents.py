@@ -106,8 +106,12 @@ def version_in_answer(connection: Connection, body: bytes) -> str | None:
     return _text(_mapping(answered.get("metadata")).get("resource_version"))
 
 
-def complaint(body: bytes, most: int = 300) -> str:
-    """What an error says of itself, in one line; empty where it has none of the known shapes."""
+def complaint(body: bytes, credential: Credential | None = None, most: int = 300) -> str:
+    """What an error says of itself, in one line; empty where it has none of the known shapes.
+
+    Without the values of the credential that was sent: taken out first, for a text that is cut or
+    flattened may keep half of one.
+    """
     try:
         document = _mapping(_json(body))
     except Malformed:
@@ -122,6 +126,8 @@ def complaint(body: bytes, most: int = 300) -> str:
         document.get("message"),
     ]
     text = ": ".join(dict.fromkeys(word for word in words if isinstance(word, str) and word))
+    if credential is not None:
+        text = credential.scrub(text)
     line = " ".join(re.sub(r"[^\x20-\x7e\xa0-\uffff]", " ", text).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 

@@ -113,10 +113,14 @@ class Execution:
                 return
             await self._send(change, connection)
 
-    async def _send(self, change: Change, connection: Connection) -> None:
+    async def _send(
+        self, change: Change, connection: Connection, *, sent_before: bool = False
+    ) -> None:
         credential = _credential(change)
         intent = self._intent(change, credential, connection)
-        match await send(self.world, intent, connection, credential, self.stop):
+        match await send(
+            self.world, intent, connection, credential, self.stop, sent_before=sent_before
+        ):
             case Put(record, before, version):
                 now = self.world.clock.now()
                 record = replace(record, stage=Stage.PUT, resource_version=version, at=now)
@@ -126,9 +130,9 @@ class Execution:
                 )
                 self._await(change, before, record, now, self.world.clock.monotonic())
             case Refused(record, error):
-                await self._fail(change, replace(record, stage=Stage.REFUSED), str(error))
+                await self._fail(replace(record, stage=Stage.REFUSED), str(error))
             case Lost(record, error):
-                await self._fail(change, record, f"no answer that can be trusted: {error}")
+                await self._fail(record, f"no answer that can be trusted: {error}")
             case None:
                 pass
 
@@ -213,11 +217,14 @@ class Execution:
     ) -> Coroutine[Any, Any, None] | None:
         """The step that follows from one look, if any does."""
         awaited.misses = awaited.misses + 1 if now is None else 0
+        if now is not None:
+            # Before anything shortens it: half a value is still too much of one.
+            now = replace(now, detail=_credential(awaited.change).scrub(now.detail))
         timeout = self.rule.verify.timeout.total_seconds()
         judgement = judge(
             awaited.before, now, misses=awaited.misses, waited=waited, timeout=timeout
         )
-        reason = _credential(awaited.change).scrub(judgement.reason)
+        reason = judgement.reason
         record = awaited.record
         if now is not None and now.moved_since(awaited.before):
             record = replace(record, resource_version=now.resource_version, phase=now.phase)
@@ -248,7 +255,7 @@ class Execution:
         sent = self._resends[key] = self._resends.get(key, 0) + 1
         if sent > MOST_RESENDS or self.stop.is_set():
             return
-        await self._send(awaited.change, awaited.before)
+        await self._send(awaited.change, awaited.before, sent_before=True)
 
     # Recording
 
@@ -258,8 +265,7 @@ class Execution:
         del self._awaited[awaited.record.target, awaited.record.connection]
         await self._record(awaited.record, result, reason, verified)
 
-    async def _fail(self, change: Change, record: Record, reason: str) -> None:
-        reason = _credential(change).scrub(reason)
+    async def _fail(self, record: Record, reason: str) -> None:
         self._awaited.pop((record.target, record.connection), None)
         record = replace(record, at=self.world.clock.now(), error=reason)
         await self._record(record, Result.FAILED, reason)

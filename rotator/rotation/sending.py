@@ -54,6 +54,8 @@ async def send(
     connection: Connection,
     credential: Credential,
     stop: asyncio.Event,
+    *,
+    sent_before: bool = False,
 ) -> Put | Refused | Lost | None:
     """None where `stop` was set before it was clear; the intent stays in the ledger.
 
@@ -69,8 +71,10 @@ async def send(
         try:
             version = await target.update(connection, credential)
         except (TargetUnavailable, TargetRefused) as no:
-            return Refused(record, no)
-        except (UpdateUncertain, UpdateConflict) as trouble:
+            return Lost(record, no) if sent_before else Refused(record, no)
+        except UpdateUncertain as trouble:
+            sent_before, error = True, trouble
+        except UpdateConflict as trouble:
             error = trouble
         else:
             return Put(record, connection, version)
