@@ -20,7 +20,7 @@ demo: setup ## the whole job: a secret changes, and is noticed, rolled out and v
 	@$(BIN)/rotator demo $(ARGS)
 
 test: setup ## all tests; ends by naming what was skipped for want of a tool
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto $(ARGS)
 
 bench: setup ## requests, wall time, memory and start-up, against their limits
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
