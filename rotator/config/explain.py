@@ -23,16 +23,18 @@ LATER: Mapping[type[BaseModel], frozenset[str]] = {
 """Words of later versions, and where they stand: no typing errors, so no guess what was meant."""
 
 _MAPPING = "must be a mapping (key: value)"
+_NOTHING = "has no value; write one, or leave the key out"
 _LIST = "must be a list, as in [one, another]"
 
 _MESSAGES = {
     "string_type": "must be text; put it in quotes",
-    "int_type": "must be a whole number, without quotes",
+    "int_type": "must be a whole number, without quotes or leading zeros",
     "float_type": "must be a number, without quotes",
     "bool_type": "must be true or false",
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than_equal": "must be {le} or less",
+    "int_from_float": "must be a whole number",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than_equal": "must be {le:g} or less",
     "model_type": _MAPPING,
     "model_attributes_type": _MAPPING,
     "dict_type": _MAPPING,
@@ -51,7 +53,11 @@ def explain(document: Document, errors: Iterable[ErrorDetails]) -> None:
     for error in errors:
         place, message = _explained(document, error)
         if not document.knows(place):
-            document.add(place, message)
+            document.add(place, _NOTHING if place in document.empty else message)
+    for place in document.empty:
+        # A reference that is none, as `{sk-…}`, is one problem; its key may be a secret.
+        if not any(document.knows(place[:length]) for length in range(len(place) + 1)):
+            document.add(place, _NOTHING)
 
 
 def _explained(document: Document, error: ErrorDetails) -> tuple[Place, str]:
@@ -95,7 +101,7 @@ def _choice(document: Document, place: Place, context: Mapping[str, Any]) -> tup
 
 
 def _one_of(choices: list[str], given: object) -> str:
-    return f"must be {_listed(choices)}{_near(given, choices)}"
+    return f"must be {_listed(choices)}{_near(given, choices) if len(choices) > 1 else ''}"
 
 
 def _listed(words: list[str]) -> str:
@@ -103,8 +109,8 @@ def _listed(words: list[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _near(given: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
+def _near(given: object, known: list[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1) if isinstance(given, str) else []
     return f", did you mean {near[0]}?" if near else ""
 
 
@@ -113,7 +119,9 @@ def _unknown(key: str, where: Place, tags: set[str]) -> str:
     if any(key in LATER.get(model, ()) for model in models):
         return f"not supported yet: {key}"
     fields = sorted({name for model in models for name in model.model_fields})
-    hint = _near(key.lower().replace("-", "_"), fields) or f"; there are {', '.join(fields)}"
+    hint = (
+        _near(key.lower().replace("-", "_"), fields) or f"; the keys here are {', '.join(fields)}"
+    )
     return f"unknown key{hint}"
 
 

@@ -8,24 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from rotator.config.explain import explain
 from rotator.config.models import Config
 from rotator.config.yaml import Document, Place, parse
-from rotator.errors import ConfigurationError
+from rotator.connection_types import fit, is_secret_option
+from rotator.errors import ConfigurationError, CredentialInvalid
 
 
 def load(path: Path) -> Config:
     """Raises ConfigurationError with all problems, in the order of their lines."""
     document = parse(path)
     config: Config | None = None
+    errors: list[ErrorDetails] = []
     try:
         config = Config.model_validate(document.data)
     except ValidationError as error:
         # No input: a value that stands in the wrong place may be a secret.
-        explain(document, error.errors(include_input=False, include_url=False))
+        errors = error.errors(include_input=False, include_url=False)
+    explain(document, errors)
     _check_targets(document)
     _check_secrets(document)
+    _check_credentials(document)
     if document.problems or config is None:
         raise ConfigurationError(tuple(sorted(document.problems)))
     return config
@@ -58,7 +63,28 @@ def _check_secrets(document: Document) -> None:
             continue
         for key in ("engine", "mount"):
             if document.at((*place, key)) is not None:
-                document.add((*place, key), f"only a vault source has one; {name} is {kind}")
+                document.add(
+                    (*place, key), f"only a vault source has one; {name} is of kind {kind}"
+                )
+
+
+def _check_credentials(document: Document) -> None:
+    for rotation in _section(document, "rotations"):
+        place: Place = ("rotations", rotation, "credential")
+        credential = document.at(place)
+        if not isinstance(credential, dict):
+            continue
+        for option, value in credential.items():
+            if isinstance(value, dict) and "value" in value and is_secret_option(option):
+                document.add(
+                    (*place, option), "is a secret: name a field of the secret, don't write it here"
+                )
+        types = document.at(("rotations", rotation, "match", "type"))
+        for connection_type in types if credential and isinstance(types, list) else ():
+            try:
+                fit(str(connection_type).upper(), credential)
+            except CredentialInvalid as error:
+                document.add(place, str(error))
 
 
 def _section(document: Document, name: str) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 """The configuration as frozen values; `rotator schema` is generated from these.
 
+Only `load` makes a Config: what no section can know alone is checked there.
+
 The parts are in `fields`, `references` and `sources`; what the rest of rotator needs of them is
 found here too.
 """
@@ -44,7 +46,7 @@ from rotator.config.fields import (
     tag,
     text_or_mapping,
 )
-from rotator.config.references import FromEnv, FromFile, FromSecret, Reference
+from rotator.config.references import FileReference, FromEnv, FromFile, FromSecret, Reference
 from rotator.config.sources import (
     AssumeRole,
     AwsSource,
@@ -55,8 +57,6 @@ from rotator.config.sources import (
     VaultSource,
     VaultToken,
 )
-from rotator.connection_types import fit, is_secret_option
-from rotator.errors import CredentialInvalid
 
 __all__ = [
     "AssumeRole",
@@ -95,7 +95,7 @@ class LedgerConfig(Section):
 
     url: str = "sqlite:///./rotator.db"
     """`sqlite:///var/lib/x.db` is /var/lib/x.db; `sqlite:///./x.db` is in the working directory."""
-    fingerprint_key: FromFile | None = None
+    fingerprint_key: FileReference | None = None
     """Default: beside the ledger, made with mode 0600 when absent."""
 
     @field_validator("url")
@@ -158,7 +158,8 @@ class BearerAuth(Section):
 
 
 def _one_way(auth: object) -> object:
-    if isinstance(auth, dict) and (not auth or ("token" in auth and len(auth) > 1)):
+    given = auth.keys() & {"api_key", "api_secret", "token"} if isinstance(auth, dict) else None
+    if given is not None and (not given or ("token" in given and len(given) > 1)):
         raise PydanticCustomError("auth", "give either api_key and api_secret, or token")
     return auth
 
@@ -305,31 +306,6 @@ class RotationConfig(Section):
     verify: Verify = Verify()
     on_drift: Literal["reapply", "warn"] = "reapply"
     """What happens to a connection that somebody else changed since."""
-
-    @field_validator("credential")
-    @classmethod
-    def _no_secret_in_clear(
-        cls, credential: Mapping[str, str | Constant]
-    ) -> Mapping[str, str | Constant]:
-        for option, place in credential.items():
-            if isinstance(place, Constant) and is_secret_option(option):
-                raise PydanticCustomError(
-                    "constant",
-                    "is a secret: name a field of the secret, don't write it here",
-                    {"at": option},
-                )
-        return credential
-
-    @model_validator(mode="after")
-    def _types_take_it(self) -> RotationConfig:
-        for connection_type in self.match.type or ():
-            try:
-                fit(connection_type, self.credential)
-            except CredentialInvalid as error:
-                raise PydanticCustomError(
-                    "credential", "{error}", {"error": str(error), "at": "credential"}
-                ) from None
-        return self
 
 
 class Config(Section):

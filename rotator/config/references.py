@@ -51,6 +51,7 @@ def _reference(*keys: str) -> BeforeValidator:
         "secret": "{secret: {source, path, field}}",
     }
     *others, last = (shapes[key] for key in keys)
+    choice = f"{', '.join(others)} or {last}" if others else last
 
     def check(value: object) -> object:
         if isinstance(value, (FromEnv, FromFile, FromSecret)):
@@ -58,8 +59,8 @@ def _reference(*keys: str) -> BeforeValidator:
         if not isinstance(value, dict) or len(value) != 1 or not set(value) <= set(keys):
             raise PydanticCustomError(
                 "reference",
-                "name the place of this value, don't write it here: {others} or {last}",
-                {"others": ", ".join(others), "last": last},
+                "name the place of this value, don't write it here: {choice}",
+                {"choice": choice},
             )
         return value
 
@@ -73,6 +74,7 @@ def _kind(value: object) -> str:
     return TAG + str(next(iter(value), "")) if isinstance(value, dict) else TAG
 
 
+FileReference = Annotated[FromFile, _reference("file")]
 # For what is needed before any source works.
 LocalReference = Annotated[
     Annotated[

@@ -23,6 +23,8 @@ class Document:
     file: str
     data: dict[str, Any] = field(default_factory=dict)
     lines: dict[Place, int] = field(default_factory=dict)
+    empty: list[Place] = field(default_factory=list)
+    """Keys and items without a value."""
     problems: set[Problem] = field(default_factory=set)
     _places: set[Place] = field(default_factory=set)
 
@@ -221,7 +223,7 @@ class _Builder:
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
         value = self.loader.construct_object(node)
         if value is None:
-            self.document.add(place, "has no value; write one, or leave the key out")
+            self.document.empty.append(place)
         elif isinstance(value, str) and _CONTROL.search(value):
             self.document.add(place, "holds a control character; write it without")
             return None

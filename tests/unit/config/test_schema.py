@@ -1,0 +1,83 @@
+"""The JSON Schema refuses what editors should underline, and takes what `load` takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from rotator.config.schema import json_schema
+from rotator.config.yaml import parse
+from rotator.errors import ConfigurationError
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "config").glob("*.yaml"))
+MISTAKES = sorted((Path(__file__).parent / "mistakes").glob("*.yaml"))
+
+BEYOND_STRUCTURE = {
+    "credential-in-clear",
+    "cron-out-of-range",
+    "cron-with-four-fields",
+    "duration-of-ages",
+    "duration-of-nothing",
+    "empty-root",
+    "engine-of-a-file-source",
+    "expect-max-below-min",
+    "later-postgresql",
+    "ledger-in-memory",
+    "ledger-is-a-folder",
+    "ledger-url-with-a-password",
+    "listen-without-port",
+    "mapping-of-another-type",
+    "option-with-underscore",
+    "plain-http",
+    "port-too-high",
+    "target-listed-twice",
+    "template-in-a-reference",
+    "template-with-unknown-word",
+    "timezone",
+    "unknown-source",
+    "unknown-source-in-reference",
+    "unknown-source-like-nothing",
+    "unknown-target",
+    "url-with-a-password",
+    "url-with-a-path",
+    "watch-too-often",
+}
+"""Mistakes that only `load` knows: in the meaning of a text, or between sections."""
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    schema = json.loads(json.dumps(json_schema()))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_fit_the_schema(validator: Draft202012Validator, path: Path) -> None:
+    assert list(validator.iter_errors(parse(path).data)) == []
+
+
+@pytest.mark.parametrize("path", MISTAKES, ids=lambda path: path.stem)
+def test_mistakes_of_structure_do_not(validator: Draft202012Validator, path: Path) -> None:
+    try:
+        document = parse(path)
+    except ConfigurationError:
+        return  # No YAML: test_mistakes.py reads what is told of it.
+    if not document.problems:
+        assert validator.is_valid(document.data) == (path.stem in BEYOND_STRUCTURE)
+
+
+def test_editors_get_words_to_show() -> None:
+    schema = json_schema()
+    assert schema["title"] == "rotator configuration"
+    verify = schema["$defs"]["Verify"]
+    assert verify["properties"]["interval"]["description"] == "Between two looks."
+    assert verify["properties"]["interval"]["default"] == "2s"
+    assert schema["$defs"]["Schedule"]["properties"]["jitter"]["default"] == "0s"
+    assert schema["properties"]["ledger"]["default"] == {"url": "sqlite:///./rotator.db"}
+    rotation = schema["$defs"]["RotationConfig"]["properties"]
+    assert rotation["verify"]["default"] == {"timeout": "5m", "interval": "2s", "statements": "off"}
+    assert "null" not in json.dumps(schema)
