@@ -95,7 +95,7 @@ def _choice(document: Document, place: Place, context: Mapping[str, Any]) -> tup
     if key not in section:
         return (*place, key), f"is missing; it {_one_of(choices, None)}"
     given = section[key]
-    if given in context["later"].split("|"):
+    if given and given in context["later"].split("|"):
         return (*place, key), f"not supported yet: {given}; use {_listed(choices)}"
     return (*place, key), _one_of(choices, given)
 
