@@ -307,7 +307,7 @@ def history(path: Path, connection: str | None, since: str | None, form: show.Fo
         [show.outcome_row(outcome) for outcome in outcomes],
         form,
         empty="no outcomes",
-        columns=("at", "rotation", "target", "connection", "result", "phase", "reason"),
+        columns=("at", "rotation", "target", "connection", "result", "reason"),
     )
 
 

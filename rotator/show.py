@@ -20,6 +20,8 @@ from rotator.model import Change, Connection, Outcome, Record, Run
 Format = Literal["table", "json"]
 Row = Mapping[str, object]
 
+_WRAPPED = frozenset({"endpoint", "error", "reason", "status_detail"})
+"""Columns that give way on a narrow terminal."""
 _COLOURS = {
     "READY": "green",
     "ACTIVE": "green",
@@ -56,13 +58,16 @@ def listing(rows: Sequence[Row], form: Format, *, empty: str, columns: Sequence[
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     names = list(columns) or list(rows[0])
     for name in names:
-        table.add_column(name.replace("_", " ").title(), overflow="fold")
+        table.add_column(
+            name.replace("_", " ").title(), overflow="fold", no_wrap=name not in _WRAPPED
+        )
     for row in rows:
         cells = [_cell(row.get(name)) for name in names]
         table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in cells))
     console = Console()
-    # A pipe has no width: the longest row decides there, so that nothing is folded for grep.
-    console.print(table, width=None if console.is_terminal else 10_000, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(width=10_000)  # a pipe has no width: nothing is folded there, for grep
+    console.print(table)
 
 
 def _plain(value: object) -> str:

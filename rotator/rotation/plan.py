@@ -33,14 +33,15 @@ class Plan:
     def refuse_if_unsafe(self, rule: RotationConfig) -> None:
         """Raises PlanRefused, in the words of the person who set the limit."""
         expect = rule.match.expect
+        matched = f"{self.matched} connection{'s' * (self.matched != 1)}"
         if self.matched < expect.min and not self.missing_targets:
             raise PlanRefused(
-                f"rotation {self.rotation} matches {self.matched} connections, fewer than "
+                f"rotation {self.rotation} matches {matched}, fewer than "
                 f"match.expect.min ({expect.min}); check match, or lower the limit"
             )
         if expect.max is not None and self.matched > expect.max:
             raise PlanRefused(
-                f"rotation {self.rotation} matches {self.matched} connections, more than "
+                f"rotation {self.rotation} matches {matched}, more than "
                 f"match.expect.max ({expect.max}); narrow match, or raise the limit"
             )
         invalid = self.invalid
