@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
-from datetime import datetime
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,12 +27,17 @@ from rotator.errors import RotatorError, RunInProgress, ValueUnavailable
 from rotator.web.page import CSS_DIGEST, page
 from rotator.web.views import ConnectionView, Health, NoSuchRotation, State
 
+log = logging.getLogger(__name__)
+
 MOST_ROWS = 10_000
+"""Of one answer."""
+_MOST_OFFSET = 999_999
 _HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; style-src '{CSS_DIGEST}'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 
@@ -51,7 +59,7 @@ def create_app(state: State, registry: CollectorRegistry, token: Token | None) -
             Route("/api/v1/runs", handlers.runs),
             Route("/api/v1/runs/{run_id}", handlers.run),
         ],
-        exception_handlers={HTTPException: _refused, RotatorError: _failed},
+        exception_handlers={HTTPException: _refused, RotatorError: _failed, Exception: _crashed},
     )
     return _WithHeaders(app)
 
@@ -63,14 +71,28 @@ class _Handlers:
         self._token = token
 
     async def page(self, _: Request) -> Response:
-        connections = await self._state.connections()
-        return HTMLResponse(page(await self._state.rotations(), connections))
+        text = page(
+            await self._state.rotations(), await self._state.connections(), datetime.now(UTC)
+        )
+        # A name from JSON can hold half a character, which has no bytes.
+        return HTMLResponse(text.encode(errors="replace"))
 
     async def metrics(self, request: Request) -> Response:
-        encode, kind = choose_encoder(request.headers.get("accept", ""))
+        try:
+            encode, kind = choose_encoder(request.headers.get("accept", ""))
+        except (TypeError, ValueError):
+            raise HTTPException(400, "Accept: a version is no version; leave Accept out") from None
+        zipped = gzip_accepted(request.headers.get("accept-encoding", ""))
+
+        def body() -> bytes:
+            text = encode(self._registry)
+            return gzip.compress(text, compresslevel=1) if zipped else text
+
+        headers = {"Content-Type": kind, "Vary": "Accept, Accept-Encoding"}
+        if zipped:
+            headers["Content-Encoding"] = "gzip"
         # Thousands of series take a while; the loop has runs to attend to.
-        body = await run_in_threadpool(encode, self._registry)
-        return Response(body, headers={"Content-Type": kind})
+        return Response(await run_in_threadpool(body), headers=headers)
 
     async def livez(self, _: Request) -> Response:
         return _health(self._state.livez())
@@ -78,27 +100,30 @@ class _Handlers:
     async def readyz(self, _: Request) -> Response:
         return _health(await self._state.readyz())
 
-    async def rotations(self, _: Request) -> Response:
-        return _json({"rotations": [asdict(view) for view in await self._state.rotations()]})
+    async def rotations(self, request: Request) -> Response:
+        _query(request)
+        return _json({"rotations": await self._state.rotations()})
 
     async def connections(self, request: Request) -> Response:
         """Filters: rotation, target, phase, name (a glob); limit and offset."""
-        limit, offset = _number(request, "limit", 1000), _number(request, "offset", 0)
-        found = [c for c in await self._state.connections() if _wanted(c, request)]
-        shown = [asdict(view) for view in found[offset : offset + limit]]
-        return _json({"total": len(found), "connections": shown})
+        query = _query(request, "rotation", "target", "phase", "name", "limit", "offset")
+        limit = _number(query, "limit", 1000, MOST_ROWS)
+        offset = _number(query, "offset", 0, _MOST_OFFSET)
+        found = [view for view in await self._state.connections() if _wanted(view, query)]
+        return _json({"total": len(found), "connections": found[offset : offset + limit]})
 
     async def runs(self, request: Request) -> Response:
-        limit = _number(request, "limit", 100)
-        runs = await self._state.runs(request.query_params.get("rotation"), limit)
-        return _json({"runs": [asdict(run) for run in runs]})
+        """Filter: rotation; limit."""
+        query = _query(request, "rotation", "limit")
+        limit = _number(query, "limit", 100, MOST_ROWS)
+        return _json({"runs": await self._state.runs(query.get("rotation"), limit)})
 
     async def run(self, request: Request) -> Response:
         found = await self._state.run(request.path_params["run_id"])
         if found is None:
             raise HTTPException(404, "no run has this id")
         run, outcomes = found
-        return _json({**asdict(run), "outcomes": [asdict(outcome) for outcome in outcomes]})
+        return _json({**_plain_fields(run), "outcomes": outcomes})
 
     async def start(self, request: Request) -> Response:
         await self._authorize(request)
@@ -108,24 +133,44 @@ class _Handlers:
             raise HTTPException(404, "no rotation has this name") from None
         except RunInProgress as busy:
             return _json({"error": str(busy), "run": busy.run_id}, 409)
-        return _json({"run": run.id}, 202)
+        answer = _json({"run": run.id}, 202)
+        answer.headers["Location"] = f"/api/v1/runs/{run.id}"
+        return answer
 
     async def _authorize(self, request: Request) -> None:
         if self._token is None:
             raise HTTPException(403, "no http.token is configured, so nothing can be started here")
         try:
             wanted = await self._token()
-        except ValueUnavailable:
-            raise HTTPException(403, "http.token can't be read now") from None
-        given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {wanted}".encode()):
+        except ValueUnavailable as error:
+            log.warning("http.token_unavailable", extra={"reason": str(error)})
+            raise HTTPException(503, "http.token can't be read now; the log says why") from None
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        # Starlette decodes headers as latin-1, so this is what was sent.
+        sent = given.strip().encode("latin-1")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(sent, wanted.encode()):
             raise HTTPException(
                 401, "send Authorization: Bearer and http.token", {"WWW-Authenticate": "Bearer"}
             )
 
 
-def _wanted(view: ConnectionView, request: Request) -> bool:
-    query = request.query_params
+def _query(request: Request, *known: str) -> Mapping[str, str]:
+    """A filter that is misspelt must not answer with everything."""
+    for name in request.query_params:
+        if name not in known:
+            words = ", ".join(known) or "none"
+            raise HTTPException(400, f"unknown parameter {name[:40]!r}; known: {words}")
+    return request.query_params
+
+
+def _number(query: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = query.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) > most:
+        raise HTTPException(400, f"{name} must be a whole number up to {most}")
+    return int(text)
+
+
+def _wanted(view: ConnectionView, query: Mapping[str, str]) -> bool:
     return (
         query.get("rotation", view.rotation) == view.rotation
         and query.get("target", view.target) == view.target
@@ -134,35 +179,44 @@ def _wanted(view: ConnectionView, request: Request) -> bool:
     )
 
 
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not (text.isascii() and text.isdecimal()) or len(text) > 6:
-        raise HTTPException(400, f"{name} must be a whole number up to {MOST_ROWS}")
-    return min(int(text), MOST_ROWS)
-
-
 def _health(health: Health) -> Response:
     return _json({"ok": health.ok, "checks": health.checks}, 200 if health.ok else 503)
 
 
 def _json(content: object, status: int = 200) -> Response:
-    return Response(
-        json.dumps(content, default=_plain) + "\n", status, media_type="application/json"
-    )
+    text = json.dumps(content, default=_plain) + "\n"
+    return Response(text, status, media_type="application/json")
 
 
-def _plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return _plain_fields(value)
+
+
+def _plain_fields(value: object) -> dict[str, object]:
+    """Fingerprints tell which connections share a credential: nobody who merely asks needs that."""
+    if not is_dataclass(value):
+        raise TypeError(f"{type(value).__name__} is nothing to show")
+    names = (field.name for field in fields(value) if field.name != "fingerprint")
+    return {name: getattr(value, name) for name in names}
 
 
 async def _refused(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+    answer = _json({"error": error.detail}, error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _failed(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 503)
+    return _json({"error": str(error)}, 503)
+
+
+async def _crashed(_: Request, __: Exception) -> Response:
+    # The log has its type and place, from uvicorn; its message can hold a value.
+    return _json({"error": "internal error; the log says where"}, 500)
 
 
 class _WithHeaders:

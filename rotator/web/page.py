@@ -26,7 +26,9 @@ footer { margin-top: 2rem; opacity: .8; }
 CSS_DIGEST = "sha256-" + base64.b64encode(hashlib.sha256(_CSS.encode()).digest()).decode()
 
 
-def page(rotations: Sequence[RotationView], connections: Sequence[ConnectionView]) -> str:
+def page(
+    rotations: Sequence[RotationView], connections: Sequence[ConnectionView], now: datetime
+) -> str:
     shown = sorted(connections, key=lambda c: (c.error is None, c.target, c.connection))
     more = len(shown) - MOST_CONNECTIONS
     note = f"<p>{more} more: see /api/v1/connections</p>" if more > 0 else ""
@@ -37,39 +39,42 @@ def page(rotations: Sequence[RotationView], connections: Sequence[ConnectionView
         "<h2>Rotations</h2>"
         + _table(
             ("Rotation", "Targets", "Schedule", "Next run", "Last run", "Why"),
-            (_rotation(view) for view in rotations),
+            (_rotation(view, now) for view in rotations),
         )
         + f"<h2>Connections ({len(connections)})</h2>"
         + _table(
             ("Connection", "Target", "Rotation", "State", "Phase", "Rotated", "Verified", "Why"),
-            (_connection(view) for view in shown[:MOST_CONNECTIONS]),
+            (_connection(view, now) for view in shown[:MOST_CONNECTIONS]),
         )
         + note
         + f"</main><footer>rotator {escape(__version__)}, "
-        f"{_time(datetime.now(UTC))}. Metrics: /metrics</footer></body></html>"
+        f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC. "
+        'Metrics: <a href="/metrics">/metrics</a></footer></body></html>'
     )
 
 
-def _rotation(view: RotationView) -> Iterable[str]:
+def _rotation(view: RotationView, now: datetime) -> Iterable[str]:
     last = view.last_run
-    result = "running" if view.running else str(last.result) if last else "never"
+    result = str(last.result or "not finished") if last else "never"
+    if view.running:
+        result = "running"
     yield escape(view.name)
     yield escape(", ".join(view.targets))
     yield escape(" and ".join(filter(None, (view.schedule, view.watch))) or "on command")
-    yield _time(view.next_run)
-    ended = _time(last.finished_at if last else None)
+    yield _time(view.next_run, now)
+    ended = _time(last.finished_at if last else None, now)
     yield f"{_word(result, good='succeeded', bad='failed refused')} {ended}"
     yield escape(last.reason if last else "")
 
 
-def _connection(view: ConnectionView) -> Iterable[str]:
+def _connection(view: ConnectionView, now: datetime) -> Iterable[str]:
     yield escape(view.connection)
     yield escape(view.target)
     yield escape(view.rotation)
     yield _word(view.stage, good="verified", bad="failed refused")
     yield escape(view.phase or "")
-    yield _time(view.rotated_at)
-    yield _time(view.verified_at)
+    yield _time(view.rotated_at, now)
+    yield _time(view.verified_at, now)
     yield escape(view.error or "")
 
 
@@ -78,11 +83,21 @@ def _word(word: str, *, good: str, bad: str) -> str:
     return f'<span class="{style}">{escape(word)}</span>'
 
 
-def _time(moment: datetime | None) -> str:
+def _time(moment: datetime | None, now: datetime) -> str:
+    """How long ago, or how soon; the moment itself is in the title."""
     if moment is None:
         return ""
     utc = moment.astimezone(UTC)
-    return f'<time datetime="{utc.isoformat()}">{utc:%Y-%m-%d %H:%M:%S} UTC</time>'
+    away = _duration(abs((now - moment).total_seconds()))
+    words = f"{away} ago" if moment <= now else f"in {away}"
+    return f'<time datetime="{utc.isoformat()}" title="{utc:%Y-%m-%d %H:%M:%S} UTC">{words}</time>'
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
