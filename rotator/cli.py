@@ -15,7 +15,7 @@ import click
 
 from rotator import __version__, show
 from rotator.config.models import parse_duration
-from rotator.errors import RotatorError
+from rotator.errors import ConfigurationError, RotatorError
 from rotator.sandbox.command import sandbox
 
 T = TypeVar("T")
@@ -53,6 +53,10 @@ def main() -> None:
         status = 1
     except click.Abort:
         click.echo("interrupted", err=True)
+        status = 1
+    except ConfigurationError as error:
+        # As compilers write them, so that editors jump there.
+        click.echo(str(error), err=True)
         status = 1
     except RotatorError as error:
         click.echo(f"Error: {error}", err=True)
