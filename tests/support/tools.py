@@ -8,44 +8,71 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Generator
+from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 
 REQUIRED = os.environ.get("ROTATOR_REQUIRE_TOOLS") == "1"
 
 MAY_SKIP = {
-    "beside the project": "the published contract and captured answers are no part of it",
+    "tests/contract/*": "the published contract is no part of the project",
+    "tests/unit/rotation/test_types_contract.py*": "the facts of the API are no part of it either",
 }
-"""Words in the reason of a skip → why it may stand."""
+"""Pattern of a test's id → why it may be skipped where all tools are."""
+
+_MISSING = "missing tool"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("tool"):
         name, get = marker.args[0], marker.kwargs["get"]
         if shutil.which(name) is None:
-            if REQUIRED:
-                pytest.fail(f"{name} is missing: {get}", pytrace=False)
+            item.user_properties.append((_MISSING, f"{name}: {get}"))
             pytest.skip(f"{name} is missing: {get}")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
-    tools = sorted({text.split("Skipped: ")[-1].strip("')") for text in skipped})
-    if tools:
-        terminalreporter.section("skipped, for want of", sep="-")
-        for reason in tools:
-            count = sum(reason in text for text in skipped)
-            terminalreporter.line(f"{reason}  ({count} tests)")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _judge(report)
+    return report
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if not REQUIRED or exitstatus != 0:
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _judge(report)
+    return report
+
+
+def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Where nothing may be skipped, a skip is a failure. (An expected failure is no skip.)"""
+    if not REQUIRED or not report.skipped or hasattr(report, "wasxfail"):
         return
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None:
+    if any(fnmatchcase(report.nodeid, pattern) for pattern in MAY_SKIP):
         return
-    for report in reporter.stats.get("skipped", []):
-        if not any(words in str(report.longrepr) for words in MAY_SKIP):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            reporter.line(f"skipped without leave: {report.nodeid}", red=True)
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"{reason} (nothing may be skipped with ROTATOR_REQUIRE_TOOLS=1)"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> Generator[None, Any, Any]:
+    """After everything else: which tools are missing, how to get them, what was skipped."""
+    result = yield
+    missing: dict[str, set[str]] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        for name, tool in report.user_properties if hasattr(report, "user_properties") else ():
+            if name == _MISSING:
+                missing.setdefault(tool, set()).add(report.nodeid)
+    if missing:
+        terminalreporter.section("skipped for want of a tool", sep="-")
+        for tool, tests in sorted(missing.items()):
+            terminalreporter.line(tool)
+            for test in sorted(tests):
+                terminalreporter.line(f"    {test}")
+    return result
