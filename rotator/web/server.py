@@ -106,8 +106,6 @@ def _with_deadline(seconds: float) -> type[H11Protocol]:
 
 def _listen(host: str, port: int) -> socket.socket:
     place = f"http.listen {_place(host, port)}"
-    if port > 65_535:  # getaddrinfo would take it modulo 65,536
-        raise ListenError(f"{place}: ports end at 65535")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):

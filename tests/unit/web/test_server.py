@@ -75,7 +75,6 @@ async def test_signals_stay_with_the_daemon() -> None:
 @pytest.mark.parametrize(
     ("host", "port", "remedy"),
     [
-        ("127.0.0.1", 99_999, "65535"),
         ("192.0.2.1", 0, "no such address"),
         ("no-such-host.invalid", 9464, "no address"),
         ("a..b", 9464, "no address"),
