@@ -2,36 +2,125 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from rotator.errors import LedgerError
+from rotator.ledger.lock import exclusive
 from rotator.ledger.schema import APPLICATION_ID, MIGRATIONS
 
-_BUSY = 10.0
+BUSY = 10.0
 """Seconds to wait for another process that writes to the same ledger."""
 
 
-def open_engine(path: Path) -> sa.Engine:
-    """The engine of a ledger with the present schema. Raises LedgerError."""
-    _create_private(path)
-    engine = sa.create_engine(
-        f"sqlite:///{path.absolute()}",
-        connect_args={"timeout": _BUSY, "check_same_thread": False},
-        poolclass=sa.StaticPool,
-    )
-    sa.event.listen(engine, "connect", _configure)
-    sa.event.listen(engine, "begin", _begin)
-    with translated(path):
-        _migrate(engine, path)
-    return engine
+class Unfit(LedgerError):
+    """Refused for what was to be written, not for the state of the ledger."""
+
+
+class Database:
+    """The file, with the present schema. All methods block, and raise LedgerError.
+
+    `busy` is in seconds.
+    """
+
+    def __init__(
+        self, path: Path, *, steps: Sequence[Iterable[str]] = MIGRATIONS, busy: float = BUSY
+    ) -> None:
+        self.path = path
+        _create_private(path)
+        self._engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(path.absolute())),
+            connect_args={"timeout": busy, "check_same_thread": False},
+            poolclass=sa.StaticPool,
+        )
+        sa.event.listen(self._engine, "connect", _configure)
+        sa.event.listen(self._engine, "begin", _begin)
+        try:
+            self._prepare(steps, busy)
+        except BaseException:
+            self._engine.dispose()
+            raise
+        self._file = _identity(path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Durable when it is left. Raises Unfit where a constraint or an encoding says no."""
+        if _identity(self.path) != self._file:
+            # SQLite would go on writing to a file that no later process finds.
+            raise LedgerError(
+                f"ledger {self.path}: it was moved, removed or replaced while in use; "
+                "put it back, or restart rotator"
+            )
+        with translated(self.path), self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """The last process to close it moves what is in the -wal file into the ledger."""
+        self._engine.dispose()
+
+    def _prepare(self, steps: Sequence[Iterable[str]], busy: float) -> None:
+        # SQLite does not wait for its turn to switch a new file to WAL, it fails. So we do.
+        with exclusive(self.path.with_name(f"{self.path.name}.lock"), wait=busy) as held:
+            if not held:
+                raise LedgerError(f"ledger {self.path}: {_WORDS['SQLITE_BUSY']}")
+            with translated(self.path):
+                self._migrate(steps)
+                self._set_durable()
+
+    def _migrate(self, steps: Sequence[Iterable[str]]) -> None:
+        with self._engine.begin() as connection:
+            version = self._version(connection)
+            if version > len(steps):
+                raise LedgerError(
+                    f"ledger {self.path}: written by a newer rotator (schema {version}, this one "
+                    f"knows {len(steps)}); use that version, or another file"
+                )
+            if version == len(steps):
+                return
+            for step in steps[version:]:
+                for statement in step:
+                    connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.exec_driver_sql(f"PRAGMA user_version = {len(steps)}")
+
+    def _version(self, connection: sa.Connection) -> int:
+        """0 is a file in which nothing is yet; somebody else's is refused."""
+        owner, version, content = (
+            connection.exec_driver_sql(query).scalar_one()
+            for query in (
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+                "SELECT count(*) FROM sqlite_schema",
+            )
+        )
+        if owner != APPLICATION_ID and (owner or version or content):
+            raise LedgerError(f"ledger {self.path}: {_WORDS['SQLITE_NOTADB']}")
+        return int(version)
+
+    def _set_durable(self) -> None:
+        """Only once the file is known to be ours, since the journal mode is written into it."""
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            (mode,) = cursor.execute("PRAGMA journal_mode = WAL").fetchone()
+            cursor.close()
+        except sqlite3.Error as error:
+            raise LedgerError(f"ledger {self.path}: {_plain(error)}") from None
+        finally:
+            connection.close()
+        if mode != "wal":
+            raise LedgerError(
+                f"ledger {self.path}: its file system can't keep a write-ahead log; "
+                "put the ledger on a local disk"
+            )
 
 
 @contextmanager
@@ -39,7 +128,11 @@ def translated(path: Path) -> Iterator[None]:
     """SQLAlchemy's errors → LedgerError; theirs carry statements with their parameters."""
     try:
         yield
-    except DatabaseError as error:
+    except IntegrityError as error:
+        raise Unfit(f"ledger {path}: {_plain(error.orig)}") from None
+    except UnicodeEncodeError:
+        raise Unfit(f"ledger {path}: this text is no Unicode") from None
+    except DBAPIError as error:
         raise LedgerError(f"ledger {path}: {_plain(error.orig)}") from None
     except SQLAlchemyError as error:
         raise LedgerError(f"ledger {path}: {type(error).__name__}") from None
@@ -63,48 +156,42 @@ _WORDS = {
     "SQLITE_PERM": "it can't be opened; check its owner",
     "SQLITE_BUSY": "another program keeps it locked",
     "SQLITE_LOCKED": "another program keeps it locked",
-    "SQLITE_IOERR": "the disk does not read or write it",
+    "SQLITE_IOERR": "the disk does not read or write it; check its health, and limits of file size",
 }
 
 
 def _create_private(path: Path) -> None:
     """SQLite gives its -wal and -shm files the mode of the database, so this one is made first."""
-    if not path.parent.is_dir():
-        raise LedgerError(f"ledger {path}: the folder {path.parent} does not exist; make it first")
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except IsADirectoryError:
         raise LedgerError(f"ledger {path}: this is a folder; name a file in it") from None
     except OSError as error:
-        raise LedgerError(f"ledger {path}: it can't be written: {error.strerror}") from None
+        if error.errno == errno.ENOENT and not path.parent.exists():
+            why = f"the folder {path.parent} does not exist; make it first"
+        else:
+            why = f"it can't be written: {error.strerror}"
+        raise LedgerError(f"ledger {path}: {why}") from None
+    except ValueError:
+        raise LedgerError(f"ledger {str(path)!r}: this is no path") from None
+    if not path.is_file():
+        raise LedgerError(f"ledger {path}: this is no ordinary file; name another one")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:
     # Transactions are begun by us: sqlite3 would begin them late, and not around DDL.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _migrate(engine: sa.Engine, path: Path) -> None:
-    with engine.begin() as connection:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version == len(MIGRATIONS):
-            return
-        if version > len(MIGRATIONS):
-            raise LedgerError(
-                f"ledger {path}: written by a newer rotator (schema {version}, this one knows "
-                f"{len(MIGRATIONS)}); use that version, or another file"
-            )
-        foreign = connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar_one()
-        if version == 0 and foreign:
-            raise LedgerError(f"ledger {path}: {_WORDS['SQLITE_NOTADB']}")
-        for step in MIGRATIONS[version:]:
-            for statement in step:
-                connection.exec_driver_sql(statement)
-        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.exec_driver_sql(f"PRAGMA user_version = {len(MIGRATIONS)}")

@@ -55,6 +55,15 @@ def fingerprint_key(path: Path) -> FingerprintKey:
     raise LedgerError(f"fingerprint key {path} disappears as soon as it is made")
 
 
+def _sync_folder(folder: Path) -> None:
+    """A name is durable once its folder is: no fingerprint may outlive the key that made it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _create(path: Path) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
@@ -65,6 +74,7 @@ def _create(path: Path) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.link(draft, path)
+            _sync_folder(path.parent)
         except FileExistsError:
             pass  # another process was first, and its key counts
         finally:

@@ -1,4 +1,4 @@
-"""One run of a rotation at a time, among all processes that share a ledger."""
+"""A lock among processes, and among the tasks of one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from filelock import FileLock, Timeout
 from rotator.errors import LedgerError
 
 
-@contextmanager
-def exclusive(ledger: Path, rotation: str) -> Iterator[bool]:
-    """Whether this process got the lock. The kernel frees it when its holder dies, however.
+def rotation_lock(ledger: Path, rotation: str) -> Path:
+    """A file of its own, since SQLite's locks are only held for a transaction."""
+    return ledger.with_name(f"{ledger.name}.{rotation}.lock")
 
-    A file of its own beside the ledger, since SQLite's locks are only held for a transaction. The
-    file stays: to remove it while another process waits for it would give both the lock.
+
+@contextmanager
+def exclusive(path: Path, wait: float = 0) -> Iterator[bool]:
+    """Whether the lock was had within `wait` seconds, for which it blocks the thread.
+
+    The kernel frees it when its holder dies, however. The file stays: to remove it while another
+    process waits for it would give both the lock. Raises LedgerError.
     """
-    path = ledger.with_name(f"{ledger.name}.{rotation}.lock")
-    lock = FileLock(path, timeout=0, mode=0o600, is_singleton=False)
+    # No fallback to a lock that is a file: a killed process would leave it behind.
+    lock = FileLock(path, timeout=wait, mode=0o600, is_singleton=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from rotator.errors import LedgerError
 from rotator.model import Outcome, Record, Result, Run, RunResult, SecretRef, Stage
 
 _TIMES = frozenset({"at", "rotated_at", "verified_at", "started_at", "finished_at"})
@@ -20,11 +21,20 @@ def stamp(moment: datetime) -> str:
 
 def row(value: Record | Outcome | Run) -> dict[str, Any]:
     # Not asdict, which copies deeply: this runs three times for each connection.
-    plain = {field.name: getattr(value, field.name) for field in fields(value)}
+    plain = {field.name: storable(getattr(value, field.name)) for field in fields(value)}
     for name in _TIMES & plain.keys():
         if plain[name] is not None:
             plain[name] = stamp(plain[name])
+    if isinstance(value, Run):
+        plain["counts"] = json.dumps(dict(value.counts))
     return plain
+
+
+def storable(value: object) -> Any:
+    """Text of others can hold halves of surrogate pairs (JSON's `"\\ud800"`), a database can't."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
 
 
 def record(found: Mapping[str, Any]) -> Record:
@@ -36,18 +46,26 @@ def outcome(found: Mapping[str, Any]) -> Outcome:
 
 
 def run(found: Mapping[str, Any]) -> Run:
-    return _value(Run, found, result=RunResult)
+    return _value(Run, found, result=RunResult, counts=json.loads)
 
 
-def _value(kind: type[V], found: Mapping[str, Any], **enums: Any) -> V:
+def _value(kind: type[V], found: Mapping[str, Any], **others: Callable[[str], object]) -> V:
     plain = {field.name: found[field.name] for field in fields(kind)}
-    for name in _TIMES & plain.keys():
+    readers = {**dict.fromkeys(_TIMES & plain.keys(), datetime.fromisoformat), **others}
+    for name, read in readers.items():
         if plain[name] is not None:
-            plain[name] = datetime.fromisoformat(plain[name])
-    for name, enum in enums.items():
-        if plain[name] is not None:
-            plain[name] = enum(plain[name])
+            try:
+                plain[name] = read(plain[name])
+            except (TypeError, ValueError):
+                raise _damaged(kind.__name__, name) from None
     return kind(**plain)
+
+
+def _damaged(what: str, where: str) -> LedgerError:
+    return LedgerError(
+        f"the ledger holds a {what.lower()} whose {where} makes no sense to this rotator; "
+        "restore the ledger, or move it away: then every credential is put once more"
+    )
 
 
 def ref_text(ref: SecretRef) -> str:
@@ -55,4 +73,7 @@ def ref_text(ref: SecretRef) -> str:
 
 
 def ref_value(text: str) -> SecretRef:
-    return SecretRef(**json.loads(text))
+    try:
+        return SecretRef(**json.loads(text))
+    except (TypeError, ValueError):
+        raise _damaged("secret version", "reference") from None

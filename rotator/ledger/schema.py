@@ -64,8 +64,9 @@ runs = sa.Table(
     sa.Column("finished_at", sa.String),
     sa.Column("result", sa.String),
     sa.Column("reason", sa.String, nullable=False),
-    sa.Column("counts", sa.JSON, nullable=False),
+    sa.Column("counts", sa.String, nullable=False),
 )
+"""Every execution of a rotation: model.Run, its counts as JSON."""
 
 secrets_seen = sa.Table(
     "secrets_seen",
@@ -96,6 +97,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             started_at TEXT NOT NULL, finished_at TEXT, result TEXT, reason TEXT NOT NULL,
             counts TEXT NOT NULL) WITHOUT ROWID""",
         "CREATE INDEX runs_rotation ON runs (rotation, started_at)",
+        "CREATE INDEX runs_started ON runs (started_at)",
         """CREATE TABLE secrets_seen (
             rotation TEXT NOT NULL, ref TEXT NOT NULL, version TEXT NOT NULL,
             PRIMARY KEY (rotation, ref)) WITHOUT ROWID""",

@@ -14,14 +14,16 @@ from sqlalchemy.dialects.sqlite import insert
 
 from rotator.errors import RunInProgress
 from rotator.ledger import rows
-from rotator.ledger.engine import open_engine
-from rotator.ledger.lock import exclusive
-from rotator.ledger.schema import connections, outcomes, runs, secrets_seen
+from rotator.ledger.engine import Database
+from rotator.ledger.lock import exclusive, rotation_lock
+from rotator.ledger.schema import APPLICATION_ID, connections, outcomes, runs, secrets_seen
 from rotator.ledger.writer import Writer
 from rotator.model import Outcome, Record, Run, RunResult, SecretRef
 
 KEPT = timedelta(days=400)
 """Of outcomes and runs: more than a year, so that a yearly rotation has a past."""
+KEPT_OUTCOMES = 1_000_000
+"""At most, about 300 MB: credentials that live for minutes would fill a disk within the year."""
 
 
 # Built once: to build and to look up a statement costs more than to run it.
@@ -44,8 +46,7 @@ class SqlLedger:
     @classmethod
     async def open(cls, path: Path, now: Callable[[], datetime]) -> SqlLedger:
         """Makes the file with mode 0600 where it is absent; its folder must be there."""
-        engine = await asyncio.to_thread(open_engine, path)
-        return cls(Writer(engine, path), path, now)
+        return cls(Writer(await asyncio.to_thread(Database, path)), path, now)
 
     async def aclose(self) -> None:
         await self._writer.aclose()
@@ -59,7 +60,7 @@ class SqlLedger:
         Runs that a dead process left open are closed as INTERRUPTED: whoever holds the lock knows
         that nobody works on them.
         """
-        with exclusive(self._path, rotation) as held:
+        with exclusive(rotation_lock(self._path, rotation)) as held:
             if not held:
                 last = await self.last_run(rotation)
                 under_way = last.id if last and last.finished_at is None else None
@@ -86,6 +87,8 @@ class SqlLedger:
 
         def work(db: sa.Connection) -> None:
             db.execute(outcomes.delete().where(outcomes.c.at < oldest))
+            newest = sa.select(sa.func.max(outcomes.c.number)).scalar_subquery()
+            db.execute(outcomes.delete().where(outcomes.c.number <= newest - KEPT_OUTCOMES))
             db.execute(runs.delete().where(runs.c.started_at < oldest))
             db.execute(runs.insert().values(rows.row(run)))
 
@@ -114,11 +117,12 @@ class SqlLedger:
         def work(db: sa.Connection) -> None:
             for ref, version in versions.items():
                 statement = insert(secrets_seen).values(
-                    rotation=rotation, ref=rows.ref_text(ref), version=version
+                    rotation=rotation, ref=rows.ref_text(ref), version=rows.storable(version)
                 )
                 db.execute(
                     statement.on_conflict_do_update(
-                        index_elements=["rotation", "ref"], set_={"version": version}
+                        index_elements=["rotation", "ref"],
+                        set_={"version": statement.excluded.version},
                     )
                 )
 
@@ -176,25 +180,17 @@ class SqlLedger:
             statement = statement.where(outcomes.c.at >= rows.stamp(since))
         return tuple(rows.outcome(row) for row in await self._all(statement))
 
-    async def latest(self, target: str, connection: str) -> Outcome | None:
-        statement = (
-            outcomes.select()
-            .where(outcomes.c.target == target, outcomes.c.connection == connection)
-            .order_by(outcomes.c.number.desc())
-            .limit(1)
-        )
-        return next((rows.outcome(row) for row in await self._all(statement)), None)
-
     async def seen_versions(self, rotation: str) -> Mapping[SecretRef, str]:
         statement = secrets_seen.select().where(secrets_seen.c.rotation == rotation)
         return {rows.ref_value(row["ref"]): row["version"] for row in await self._all(statement)}
 
     async def check(self) -> None:
-        """Raises LedgerError where nothing can be written. Leaves nothing behind."""
+        """Raises LedgerError where nothing can be written. Doesn't make the ledger grow."""
 
         def work(db: sa.Connection) -> None:
-            # BEGIN IMMEDIATE has taken the write lock; this makes SQLite touch the file.
-            db.exec_driver_sql("UPDATE runs SET reason = reason WHERE id = ''")
+            # What is there already, but a page goes to disk: an UPDATE of no row would write none,
+            # and find no disk full.
+            db.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
 
         await self._writer.do(work)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from rotator.errors import LedgerError
-from rotator.ledger.engine import translated
+from rotator.ledger.engine import Database
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], Any]
+Batch = list[tuple[Work, asyncio.Future[Any]]]
 
 
 class Writer:
@@ -22,52 +23,67 @@ class Writer:
 
     `do` returns once its work is durable. Work that fails takes the others of its transaction
     with it into a second try, each alone, so that nobody loses what another did wrong.
+
+    Batches follow one another by callbacks, not in a task: a loop that ends cancels its tasks,
+    and whoever still writes then would wait forever.
     """
 
-    def __init__(self, engine: sa.Engine, path: Path) -> None:
-        self._engine = engine
-        self._path = path
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
-        self._flushing: asyncio.Task[None] | None = None
+        self._waiting: Batch = []
+        self._running: asyncio.Future[list[Any]] | None = None
+        self._closed = False
 
     async def do(self, work: Callable[[sa.Connection], T]) -> T:
         """Raises LedgerError. Cancelling the caller doesn't undo the work."""
+        if self._closed:
+            raise LedgerError(f"ledger {self._database.path}: closed already")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, done))
-        if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush())
+        if self._running is None:
+            self._start()
         return await done
 
-    async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            answers = await loop.run_in_executor(
-                self._thread, self._commit, [work for work, _ in batch]
-            )
-            for (_, done), answer in zip(batch, answers, strict=True):
-                if done.cancelled():
-                    continue
-                if isinstance(answer, BaseException):
-                    done.set_exception(answer)
-                else:
-                    done.set_result(answer)
+    def _start(self) -> None:
+        batch, self._waiting = self._waiting, []
+        self._running = asyncio.get_running_loop().run_in_executor(
+            self._thread, self._commit, [work for work, _ in batch]
+        )
+        self._running.add_done_callback(partial(self._answer, batch))
+
+    def _answer(self, batch: Batch, running: asyncio.Future[list[Any]]) -> None:
+        self._running = None
+        for (_, done), answer in zip(batch, running.result(), strict=True):
+            if done.cancelled():
+                continue
+            if isinstance(answer, BaseException):
+                done.set_exception(answer)
+            else:
+                done.set_result(answer)
+        if self._waiting:
+            self._start()
 
     def _commit(self, works: list[Work]) -> list[Any]:
+        """For each its answer, or the exception that its caller shall see."""
         try:
-            with translated(self._path), self._engine.begin() as connection:
+            with self._database.transaction() as connection:
                 return [work(connection) for work in works]
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
             if len(works) == 1:
                 return [error]
+            if type(error) is LedgerError:
+                # The ledger's fault, which each alone would meet again, after waiting again.
+                return [LedgerError(str(error)) for _ in works]
             return [answer for work in works for answer in self._commit([work])]
 
     async def aclose(self) -> None:
-        if self._flushing is not None:
-            await self._flushing
+        """Once all that was asked for is durable. Closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        while self._running is not None:
+            await asyncio.wait([self._running])
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._engine.dispose)
+        await loop.run_in_executor(self._thread, self._database.close)
         self._thread.shutdown()
-        for _, done in self._waiting:
-            done.set_exception(LedgerError(f"ledger {self._path}: closed"))
