@@ -6,14 +6,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from rotator.errors import RotatorError, RunInProgress
-from rotator.model import Run, RunFinished, RunResult
+from rotator.model import Run
 from rotator.rotation.run import Order, execute, new_run
 from rotator.rotation.survey import World
 
 log = logging.getLogger(__name__)
+
+
+class Draining(RotatorError):
+    """Nothing new starts any more."""
 
 
 @dataclass(slots=True)
@@ -33,7 +37,10 @@ class Runner:
         return self._runs.get(rotation)
 
     def start(self, order: Order, world: World) -> Run:
-        """Returns at once. Raises RunInProgress where one of the rotation is under way here."""
+        """Returns at once. Raises RunInProgress where one of the rotation is under way here, and
+        Draining once the process was told to stop."""
+        if self.stop.is_set():
+            raise Draining("rotator is about to stop; start the run again afterwards")
         running = self._runs.get(order.rotation)
         if running is not None:
             raise RunInProgress(order.rotation, running.id)
@@ -54,8 +61,10 @@ class Runner:
                         "run.skipped", extra={"rotation": run.rotation, "reason": str(busy)}
                     )
                 except RotatorError as error:
-                    failed = replace(run, result=RunResult.FAILED, reason=str(error))
-                    world.observe(RunFinished(replace(failed, finished_at=world.clock.now())))
+                    log.error(  # noqa: TRY400 - one line, without frames
+                        "run.failed",
+                        extra={"rotation": run.rotation, "run": run.id, "reason": str(error)},
+                    )
         except Exception as error:  # noqa: BLE001 - the last border of a job: recorded, then told
             log.error(  # noqa: TRY400 - a traceback's frames can hold values
                 "run.crashed",

@@ -85,7 +85,12 @@ class DaemonState:
         return await self.ledger.runs(rotation, limit=limit)
 
     async def run(self, run_id: str) -> tuple[Run, tuple[Outcome, ...]] | None:
-        return await self.ledger.run(run_id)
+        found = await self.ledger.run(run_id)
+        if found is not None:
+            return found
+        # Between its start and its first line in the ledger.
+        under_way = (self.runner.under_way(name) for name in self._config.rotations)
+        return next(((run, ()) for run in under_way if run and run.id == run_id), None)
 
     async def start(self, rotation: str) -> Run:
         if rotation not in self._config.rotations:

@@ -106,7 +106,10 @@ class Execution:
     async def _update(self, change: Change) -> None:
         connection = change.connection
         concurrency = self.world.config.targets[connection.target].concurrency
-        gate = self._gates.setdefault(connection.target, asyncio.Semaphore(concurrency))
+        # The target keeps to its concurrency; a quarter more wait on the ledger meanwhile.
+        gate = self._gates.setdefault(
+            connection.target, asyncio.Semaphore(concurrency + concurrency // 4)
+        )
         async with gate:
             # Not before its turn: an intent is written only for what is about to leave.
             if self.halted or self.stop.is_set():

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from rotator.errors import PlanRefused, RotatorError
+from rotator.errors import LedgerError, PlanRefused, RotatorError
 from rotator.model import (
     Change,
     Outcome,
@@ -55,35 +55,41 @@ async def execute(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
     under way end, nothing new starts, and the next run finishes the work. A crash and a
     cancellation are recorded too, and raised on.
     """
-    async with world.ledger.lock(order.rotation):
-        await world.ledger.begin(run)
-        world.observe(RunStarted(run))
-        try:
-            run = await _rotate(world, order, run, stop)
-        except RotatorError as error:
-            refused = isinstance(error, PlanRefused)
-            result = RunResult.REFUSED if refused else RunResult.FAILED
-            run = replace(run, result=result, reason=str(error))
-        except asyncio.CancelledError:
-            run = replace(run, result=RunResult.INTERRUPTED, reason="cancelled")
-            raise
-        except BaseException as error:
-            reason = f"internal error: {type(error).__name__}"
-            run = replace(run, result=RunResult.FAILED, reason=reason)
-            raise
-        finally:
-            run = replace(run, finished_at=world.clock.now())
+    try:
+        async with world.ledger.lock(order.rotation):
+            await world.ledger.begin(run)
+            world.observe(RunStarted(run))
             try:
-                await asyncio.shield(world.ledger.finish(run))
+                run = await _rotate(world, order, run, stop)
+            except RotatorError as error:
+                refused = isinstance(error, PlanRefused)
+                result = RunResult.REFUSED if refused else RunResult.FAILED
+                run = replace(run, result=result, reason=str(error))
+            except asyncio.CancelledError:
+                run = replace(run, result=RunResult.INTERRUPTED, reason="cancelled")
+                raise
+            except BaseException as error:
+                reason = f"internal error: {type(error).__name__}"
+                run = replace(run, result=RunResult.FAILED, reason=reason)
+                raise
             finally:
-                world.observe(RunFinished(run))
+                run = replace(run, finished_at=world.clock.now())
+                try:
+                    await asyncio.shield(world.ledger.finish(run))
+                finally:
+                    world.observe(RunFinished(run))
+    except LedgerError as error:
+        if run.finished_at is None:  # it never began, and nobody was told
+            failed = replace(run, result=RunResult.FAILED, reason=str(error))
+            world.observe(RunFinished(replace(failed, finished_at=world.clock.now())))
+        raise
     return run
 
 
 async def _rotate(world: World, order: Order, run: Run, stop: asyncio.Event) -> Run:
     rule = world.config.rotations[order.rotation]
     seen = await survey(world, order.rotation, only=order.only, force=order.force)
-    world.observe(Planned(run.id, order.rotation, seen.plan.changes))
+    world.observe(Planned(run.id, order.rotation, seen.plan.changes, frozenset(seen.listed)))
     # Remembered before the plan can refuse itself: a version that made it refuse must not wake
     # the watch again and again.
     await world.ledger.seen(order.rotation, seen.versions)

@@ -99,7 +99,7 @@ async def wall() -> list[Figure]:
     ):
         made.target["concurrency"] = in_flight
         made.rotation["rollout"] = {"canary": 0}
-        made.rotation["verify"]["interval"] = "100ms"
+        made.rotation["verify"]["interval"] = "50ms"
         seconds = min([(await again(made, f"sk-{turn}"))["seconds"] for turn in range(3)])
         spent = counters(cloud)
     pages = connections / 100 * latency
