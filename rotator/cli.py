@@ -7,7 +7,7 @@ import difflib
 import gc
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,6 @@ from rotator.errors import ConfigurationError, RotatorError
 from rotator.sandbox.command import sandbox
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -5,7 +5,6 @@ A plan is a value: it can be shown, compared, and it can refuse itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from rotator.config.models import RotationConfig
@@ -158,10 +157,3 @@ def before_of(change: Change) -> Connection:
     if change.verify_only and change.record and change.record.version_before is not None:
         return _as_of(change.connection, change.record.version_before)
     return change.connection
-
-
-def count(changes: Iterable[Change]) -> dict[Verdict, int]:
-    counts = dict.fromkeys(Verdict, 0)
-    for change in changes:
-        counts[change.verdict] += 1
-    return counts

@@ -6,7 +6,7 @@ import pytest
 
 from rotator.errors import PlanRefused
 from rotator.model import Change, Stage, Verdict
-from rotator.rotation.plan import Plan, count, decide, invalid
+from rotator.rotation.plan import Plan, decide, invalid
 from tests.unit.rotation.values import REF, connection, credential, record, rotation
 
 
@@ -137,7 +137,3 @@ class TestPlan:
         assert not change.update
         assert not change.verify_only
         assert plan(update_of("b"), change).invalid == (change,)
-
-    def test_counts_name_every_verdict(self) -> None:
-        counts = count((update_of("a"), update_of("b"), unusable("c")))
-        assert counts == {**dict.fromkeys(Verdict, 0), Verdict.NEW: 2, Verdict.INVALID: 1}
