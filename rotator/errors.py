@@ -65,6 +65,7 @@ class SourceError(RotatorError):
         super().__init__(f"{place}: {message}")
         self.source = source
         self.path = path
+        self.message = message
 
 
 class SourceUnavailable(SourceError):

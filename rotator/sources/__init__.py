@@ -5,28 +5,39 @@ from __future__ import annotations
 from rotator.config.models import AwsSource, FileSource, SourceConfig, VaultSource
 from rotator.errors import SourceError
 from rotator.ports import Observer
-from rotator.sources.threads import ThreadedSource
+from rotator.sources.threads import Reader, ThreadedSource, on_this_loop
+
+_EXTRAS = {"hvac": "vault", "requests": "vault", "boto3": "aws", "botocore": "aws"}
 
 
 def open_source(name: str, config: SourceConfig, observe: Observer) -> ThreadedSource:
-    """Nothing is read and nobody logs in before the first use. Raises SourceError."""
-    timeout = config.timeout.total_seconds()
+    """Nothing is read and nobody logs in before the first use.
+
+    Needs a running loop, and is told there what happens. Raises SourceError.
+    """
     try:
-        match config:
-            case FileSource():
-                from rotator.sources.file import FileReader
-
-                return ThreadedSource(name, FileReader(name, config), timeout, observe)
-            case VaultSource():
-                from rotator.sources.vault import VaultReader
-
-                return ThreadedSource(name, VaultReader(name, config), timeout, observe)
-            case AwsSource():
-                from rotator.sources.aws import AwsReader
-
-                return ThreadedSource(name, AwsReader(name, config), timeout, observe)
+        reader = _reader(name, config, on_this_loop(observe))
     except ModuleNotFoundError as missing:
-        extra = {"hvac": "vault", "boto3": "aws", "botocore": "aws"}.get(missing.name or "", "")
+        package = (missing.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
         raise SourceError(
-            name, "", f"{missing.name} is not installed: pip install 'rotator[{extra}]'"
+            name, "", f"{package} is not installed: pip install 'rotator[{_EXTRAS[package]}]'"
         ) from None
+    return ThreadedSource(name, reader, config.timeout.total_seconds(), observe)
+
+
+def _reader(name: str, config: SourceConfig, observe: Observer) -> Reader:
+    match config:
+        case FileSource():
+            from rotator.sources.file import FileReader
+
+            return FileReader(name, config)
+        case VaultSource():
+            from rotator.sources.vault import VaultReader
+
+            return VaultReader(name, config, observe)
+        case AwsSource():
+            from rotator.sources.aws import AwsReader
+
+            return AwsReader(name, config)

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from rotator.config.models import FileSource
-from rotator.errors import SecretInvalid, SecretMissing, SourceDenied, SourceUnavailable
+from rotator.errors import (
+    SecretInvalid,
+    SecretMissing,
+    SourceDenied,
+    SourceError,
+    SourceUnavailable,
+)
 from rotator.model import Secret, SecretRef
-from rotator.sources.text import NotAnObject, json_object
+from rotator.sources.text import NotAnObject, json_object, yaml_object
 
 LARGEST = 1024 * 1024
 """Bytes of one file: what Kubernetes allows a whole Secret."""
 MOST_FIELDS = 256
+
+_DOCUMENTS = {".json": json_object, ".yaml": yaml_object, ".yml": yaml_object}
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A secret at one moment: its files, and what tells this moment from another."""
+
+    files: Mapping[str, Path]
+    """By field; a document has one file, under no name."""
+    version: str
 
 
 class FileReader:
@@ -24,6 +42,7 @@ class FileReader:
     The kubelet replaces a Secret by moving the link `..data` to another folder; it is resolved
     once, and all fields are read there, so that no read mixes two versions. Elsewhere a secret
     that changed while it was read is read once more.
+    https://github.com/kubernetes/kubernetes/blob/v1.31.0/pkg/volume/util/atomic_writer.go
     """
 
     def __init__(self, name: str, config: FileSource) -> None:
@@ -31,120 +50,173 @@ class FileReader:
         self._root = config.root
 
     def close(self) -> None:
-        pass
+        """Nothing is held open."""
 
     def probe(self, ref: SecretRef) -> str:
-        return self._version(ref, self._find(ref))
+        return self._look(ref).version
 
     def read(self, ref: SecretRef) -> Secret:
         for _ in range(2):
-            place = self._find(ref)
-            before = self._version(ref, place)
-            fields = self._fields(ref, place)
-            if self._version(ref, self._find(ref)) == before:
-                return Secret(ref, before, fields)
+            state = self._look(ref)
+            outcome: dict[str, object] | SourceError
+            try:
+                outcome = self._fields(ref, state)
+            except SourceError as error:
+                outcome = error
+            if self._look(ref) != state:
+                continue  # whatever came of it, it was of no one version
+            if isinstance(outcome, SourceError):
+                raise outcome
+            return Secret(ref, state.version, outcome)
         raise SourceUnavailable(self._name, ref.path, "it changes while it is read; try again")
 
-    def _find(self, ref: SecretRef) -> Path:
-        """The real place of a secret, which lies below the root. Raises SourceError."""
+    def _look(self, ref: SecretRef) -> _State:
+        """Raises SourceError."""
         if "\0" in ref.path or Path(ref.path).is_absolute() or ".." in Path(ref.path).parts:
-            raise SourceDenied(self._name, ref.path, f"the path must stay below {self._root}")
+            raise SourceDenied(
+                self._name, ref.path, f"the path must be relative to {self._root}, without .."
+            )
+        root = self._real_root(ref)
         try:
-            root = self._root.resolve(strict=True)
-            place = (self._root / ref.path).resolve(strict=True)
-            if place.is_dir() and (place / "..data").is_symlink():
-                place = (place / "..data").resolve(strict=True)
-        except FileNotFoundError:
+            try:
+                return self._state(ref, root)
+            except FileNotFoundError:
+                return self._state(ref, root)  # it may have been replaced at this very moment
+        except _Outside:
+            raise SourceDenied(self._name, ref.path, f"a link leads out of {self._root}") from None
+        except (FileNotFoundError, NotADirectoryError):
             raise SecretMissing(
                 self._name, ref.path, f"there is no such file or folder in {self._root}"
             ) from None
-        except (OSError, RuntimeError) as error:
-            raise self._unreadable(ref, error) from None
-        if not place.is_relative_to(root):
-            raise SourceDenied(self._name, ref.path, f"its link leads out of {self._root}")
-        return place
-
-    def _version(self, ref: SecretRef, place: Path) -> str:
-        """From names, times and inodes. No sizes: they'd tell something of the value."""
-        try:
-            if place.name.startswith(".."):
-                return place.name
-            files = self._files(ref, place) if place.is_dir() else [place]
-            marks = [file.stat() for file in files]
-        except FileNotFoundError:
-            raise SecretMissing(self._name, ref.path, "it disappeared while it was read") from None
+        except RuntimeError:  # pathlib's, before Python 3.13
+            raise SecretInvalid(self._name, ref.path, "its links lead in a circle") from None
+        except UnicodeEncodeError:
+            raise SecretInvalid(self._name, ref.path, "no file has such a name") from None
         except OSError as error:
-            raise self._unreadable(ref, error) from None
-        newest = max((mark.st_mtime_ns for mark in marks), default=0)
-        inodes = sum(mark.st_ino for mark in marks)
-        return f"{newest}-{inodes:x}"
+            raise self._unreadable(ref, "it", error) from None
 
-    def _fields(self, ref: SecretRef, place: Path) -> dict[str, object]:
-        if place.is_dir():
-            files = self._files(ref, place)
-            if not files:
-                raise SecretMissing(self._name, ref.path, "the folder holds no field")
-            # People write files with a newline at the end, which is not part of the secret.
-            return {file.name: self._text(ref, file).removesuffix("\n") for file in files}
-        text = self._text(ref, place)
-        if place.suffix == ".json":
-            try:
-                return json_object(text)
-            except NotAnObject as wrong:
-                raise SecretInvalid(self._name, ref.path, str(wrong)) from None
-        if place.suffix in {".yaml", ".yml"}:
-            return self._yaml(ref, text)
-        raise SecretInvalid(
-            self._name, ref.path, "name a folder with one file a field, or a .json or .yaml file"
-        )
+    def _state(self, ref: SecretRef, root: Path) -> _State:
+        place = _below(root, root / ref.path)
+        if not place.is_dir():
+            return _State({"": place}, _version({"": place.stat()}))
+        if (place / "..data").is_symlink():
+            place = _below(root, place / "..data")
+            return _State(self._files(ref, root, place), place.name)
+        files = self._files(ref, root, place)
+        return _State(files, _version({name: file.stat() for name, file in files.items()}))
 
-    def _yaml(self, ref: SecretRef, text: str) -> dict[str, object]:
+    def _real_root(self, ref: SecretRef) -> Path:
         try:
-            # All scalars are text as they stand: 00123 stays 00123.
-            document = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes text only
-        except (yaml.YAMLError, RecursionError):
-            raise SecretInvalid(self._name, ref.path, "it is not valid YAML") from None
-        if not isinstance(document, dict):
-            raise SecretInvalid(self._name, ref.path, "it is YAML, but no mapping with fields")
-        return {str(key): value for key, value in document.items()}
-
-    def _files(self, ref: SecretRef, folder: Path) -> list[Path]:
-        files = sorted(
-            file for file in folder.iterdir() if not file.name.startswith("..") and file.is_file()
-        )
-        if len(files) > MOST_FIELDS:
-            raise SecretInvalid(
-                self._name, ref.path, f"the folder holds {len(files)} files; is it the right one?"
+            root = self._root.resolve(strict=True)
+            mounted = root.is_dir()
+        except PermissionError as error:
+            raise self._unreadable(ref, f"its root {self._root}", error) from None
+        except (OSError, RuntimeError):
+            mounted = False
+        if not mounted:
+            raise SourceUnavailable(
+                self._name, ref.path, f"its root {self._root} is no folder; is the volume mounted?"
             )
-        return files
+        return root
 
-    def _text(self, ref: SecretRef, file: Path) -> str:
+    def _files(self, ref: SecretRef, root: Path, folder: Path) -> dict[str, Path]:
+        files: dict[str, Path] = {}
+        for entry in folder.iterdir():
+            if entry.name.startswith(".."):
+                continue  # the kubelet's own
+            file = _below(root, entry)
+            if file.is_dir():
+                continue
+            files[entry.name] = file
+            if len(files) > MOST_FIELDS:
+                raise SecretInvalid(
+                    self._name,
+                    ref.path,
+                    f"the folder holds more than {MOST_FIELDS} files; is it the right one?",
+                )
+        return dict(sorted(files.items()))
+
+    def _fields(self, ref: SecretRef, state: _State) -> dict[str, object]:
+        if not state.files:
+            raise SecretMissing(self._name, ref.path, "the folder holds no file, so no field")
+        if "" not in state.files:
+            return {
+                name: _without_newline(self._text(ref, f"field {name!r}", file))
+                for name, file in state.files.items()
+            }
+        parse = _DOCUMENTS.get(Path(ref.path).suffix.lower())
+        if parse is None:
+            raise SecretInvalid(
+                self._name,
+                ref.path,
+                "name a folder with one file for each field, or a .json or .yaml file",
+            )
+        text = self._text(ref, "it", state.files[""])
         try:
-            content = _read(file)
-            return content.decode()
+            return parse(text.removeprefix("\ufeff"))
+        except NotAnObject as wrong:
+            raise SecretInvalid(self._name, ref.path, str(wrong)) from None
+
+    def _text(self, ref: SecretRef, what: str, file: Path) -> str:
+        try:
+            text = _content(file).decode()
         except UnicodeDecodeError:
-            raise SecretInvalid(self._name, ref.path, f"{file.name} is not UTF-8 text") from None
+            raise SecretInvalid(self._name, ref.path, f"{what} is not UTF-8 text") from None
+        except _Unfit as wrong:
+            raise SecretInvalid(self._name, ref.path, f"{what} {wrong}") from None
         except FileNotFoundError:
-            raise SecretMissing(self._name, ref.path, f"{file.name} disappeared") from None
-        except ValueError as wrong:
-            raise SecretInvalid(self._name, ref.path, f"{file.name} {wrong}") from None
+            raise SecretMissing(self._name, ref.path, f"{what} disappeared") from None
         except OSError as error:
-            raise self._unreadable(ref, error) from None
+            raise self._unreadable(ref, what, error) from None
+        if "\0" in text:
+            raise SecretInvalid(self._name, ref.path, f"{what} is binary, not text")
+        return text
 
-    def _unreadable(self, ref: SecretRef, error: Exception) -> SourceDenied | SecretInvalid:
+    def _unreadable(self, ref: SecretRef, what: str, error: OSError) -> SourceError:
+        why = f"{what} can't be read: {error.strerror}"
         if isinstance(error, PermissionError):
-            return SourceDenied(self._name, ref.path, "the file system doesn't let rotator read it")
-        why = error.strerror if isinstance(error, OSError) else "a loop of links"
-        return SecretInvalid(self._name, ref.path, f"it can't be read: {why}")
+            return SourceDenied(
+                self._name, ref.path, f"{why}; check owner and mode, rotator is uid {os.geteuid()}"
+            )
+        return SourceUnavailable(self._name, ref.path, why)
 
 
-def _read(file: Path) -> bytes:
-    """Raises OSError, and ValueError for what is no ordinary file of a sensible size."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+class _Outside(Exception):
+    """A link leads out of the root."""
+
+
+class _Unfit(Exception):
+    """Not the kind of file that holds a secret."""
+
+
+def _below(root: Path, path: Path) -> Path:
+    """The real place of a path. Raises _Outside, OSError, and RuntimeError for links in circles."""
+    real = path.resolve(strict=True)
+    if not real.is_relative_to(root):
+        raise _Outside
+    return real
+
+
+def _version(marks: Mapping[str, os.stat_result]) -> str:
+    """From names, times and inodes. No sizes: they'd tell something of the value."""
+    newest = max((mark.st_mtime_ns for mark in marks.values()), default=0)
+    identity = sorted((name, mark.st_mtime_ns, mark.st_ino) for name, mark in marks.items())
+    return f"{newest}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:12]}"
+
+
+def _without_newline(text: str) -> str:
+    """People write files with a newline at the end, which is not part of the secret."""
+    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+
+
+def _content(file: Path) -> bytes:
+    """Raises OSError, and _Unfit for what is no ordinary file of a sensible size."""
+    # Neither a link put there since it was resolved, nor a pipe that nobody writes to.
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("is no ordinary file")
+            raise _Unfit("is no ordinary file")
         content = stream.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise ValueError("is larger than 1 MiB")
+        raise _Unfit("is larger than 1 MiB")
     return content
