@@ -65,7 +65,7 @@ class Execution:
     settled: set[Key] = field(default_factory=set)
     _awaited: dict[Key, _Awaited] = field(default_factory=dict)
     _resends: dict[Key, int] = field(default_factory=dict)
-    _gates: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _gates: dict[str, tuple[asyncio.Semaphore, asyncio.Semaphore]] = field(default_factory=dict)
     _sent: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once all updates of the stage were answered."""
 
@@ -75,13 +75,16 @@ class Execution:
         Rollback has its place here: after a stage that ended in `self.halted`, before the return.
         """
         for stage in stages(changes, self.rule.rollout):
-            if self.halted or self.stop.is_set():
+            if self._over():
                 return
             await self._stage(stage)
 
     @property
     def halted(self) -> bool:
         return halted(self.failures, self.rule.rollout)
+
+    def _over(self) -> bool:
+        return self.halted or self.stop.is_set()
 
     async def _stage(self, stage: tuple[Change, ...]) -> None:
         now = self.world.clock.monotonic()
@@ -106,21 +109,27 @@ class Execution:
     async def _update(self, change: Change) -> None:
         connection = change.connection
         concurrency = self.world.config.targets[connection.target].concurrency
-        # The target keeps to its concurrency; a quarter more wait on the ledger meanwhile.
-        gate = self._gates.setdefault(
-            connection.target, asyncio.Semaphore(concurrency + concurrency // 4)
+        # Intents are written a little ahead, so that the ledger doesn't hold up the target. What
+        # has left keeps its place until its answer is on record: a kill repeats no more than that.
+        ahead, gate = self._gates.setdefault(
+            connection.target,
+            (asyncio.Semaphore(concurrency + concurrency // 4), asyncio.Semaphore(concurrency)),
         )
-        async with gate:
-            # Not before its turn: an intent is written only for what is about to leave.
-            if self.halted or self.stop.is_set():
+        async with ahead:
+            if self._over():
                 return
-            await self._send(change, connection)
+            intent = self._intent(change, connection)
+            await self.world.ledger.intend(intent)
+            async with gate:
+                if not self._over():
+                    await self._send(change, connection, intent)
+                elif change.record is not None:
+                    await self.world.ledger.put(change.record)  # it never left: as it was
 
     async def _send(
-        self, change: Change, connection: Connection, *, sent_before: bool = False
+        self, change: Change, connection: Connection, intent: Record, *, sent_before: bool = False
     ) -> None:
         credential = _credential(change)
-        intent = self._intent(change, credential, connection)
         match await send(
             self.world, intent, connection, credential, self.stop, sent_before=sent_before
         ):
@@ -139,8 +148,8 @@ class Execution:
             case None:
                 pass
 
-    def _intent(self, change: Change, credential: Credential, connection: Connection) -> Record:
-        former = change.record
+    def _intent(self, change: Change, connection: Connection) -> Record:
+        former, credential = change.record, _credential(change)
         return Record(
             target=connection.target,
             connection=connection.name,
@@ -258,7 +267,9 @@ class Execution:
         sent = self._resends[key] = self._resends.get(key, 0) + 1
         if sent > MOST_RESENDS or self.stop.is_set():
             return
-        await self._send(awaited.change, awaited.before, sent_before=True)
+        intent = self._intent(awaited.change, awaited.before)
+        await self.world.ledger.intend(intent)
+        await self._send(awaited.change, awaited.before, intent, sent_before=True)
 
     # Recording
 

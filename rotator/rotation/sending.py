@@ -57,14 +57,13 @@ async def send(
     *,
     sent_before: bool = False,
 ) -> Put | Refused | Lost | None:
-    """None where `stop` was set before it was clear; the intent stays in the ledger.
+    """None where `stop` was set before it was clear; `record`, the intent, stays in the ledger.
 
     An answer that is lost or strange says nothing: the list does. Where the version moved, the
     update arrived; where it did not, it is sent again. After a conflict it is sent again with the
     version that is there now: the credential is replaced whole, so whoever wrote in between loses.
     """
     target = world.targets[connection.target]
-    await world.ledger.intend(record)
     pause = FIRST_LOOK_AFTER
     error: TargetError
     for _ in range(MOST_SENDINGS):
