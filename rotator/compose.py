@@ -51,7 +51,7 @@ class Values:
         if not isinstance(reference, FromSecret):
             return resolve_local(reference, key)
         place = reference.secret
-        ref = SecretRef(place.source, place.path, place.engine, place.mount)
+        ref = SecretRef(place.source, place.path, place.engine, place.mount, place.version)
         try:
             secret = await self.sources[place.source].read(ref)
         except SourceError as error:
@@ -90,7 +90,9 @@ async def open_world(
     async with AsyncExitStack() as stack:
         sources: dict[str, Source] = {}
         for name, source_config in config.sources.items():
-            sources[name] = await stack.enter_async_context(_source(name, source_config, observe))
+            sources[name] = await stack.enter_async_context(
+                _source(name, source_config, observe, key)
+            )
         values = Values(sources)
         targets: dict[str, FlinkTarget] = {}
         for name, target_config in config.targets.items():
@@ -111,8 +113,10 @@ async def open_world(
 
 
 @asynccontextmanager
-async def _source(name: str, config: SourceConfig, observe: Observer) -> AsyncIterator[Source]:
-    source = open_source(name, config, observe)
+async def _source(
+    name: str, config: SourceConfig, observe: Observer, key: FingerprintKey
+) -> AsyncIterator[Source]:
+    source = open_source(name, config, observe, key.digest)
     try:
         yield source
     finally:

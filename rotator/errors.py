@@ -4,8 +4,12 @@
     ├── ConfigurationError    fix the file: nothing was started
     ├── SourceError           a secret can't be had; the last good credential stays in place
     │   ├── SourceUnavailable     transient: try again later
-    │   ├── SourceDenied          the login or a policy refuses: a person must act
-    │   ├── SecretMissing         not there, deleted, or without a value
+    │   ├── SourceDenied          a person must act:
+    │   │   ├── LoginDenied           the login or the token is refused
+    │   │   └── PolicyDenied          the identity is known, and may not do this
+    │   ├── SecretMissing         not there, or without a value
+    │   │   └── SecretDeleted         it was there: deleted, destroyed, marked for deletion
+    │   ├── LeaseGone             it has ended: a new credential is needed
     │   └── SecretInvalid         there, but not usable: no text, nested, not the shape asked for
     ├── TargetError           Confluent Cloud did not do as asked
     │   ├── TargetUnavailable     transient, and the request was not taken: try again
@@ -75,15 +79,39 @@ class SourceUnavailable(SourceError):
 
 
 class SourceDenied(SourceError):
-    """The login or a policy says no."""
+    """The source says no, and will say so again until a person has acted."""
 
     result = "denied"
 
 
+class LoginDenied(SourceDenied):
+    """The login, or the token or key itself, is refused."""
+
+    result = "login_denied"
+
+
+class PolicyDenied(SourceDenied):
+    """A valid identity may not do this."""
+
+    result = "policy_denied"
+
+
 class SecretMissing(SourceError):
-    """The secret, its current version, or its value does not exist (any more)."""
+    """The secret, its version, or its value does not exist."""
 
     result = "missing"
+
+
+class SecretDeleted(SecretMissing):
+    """It did exist: its version was deleted or destroyed, or it is marked for deletion."""
+
+    result = "deleted"
+
+
+class LeaseGone(SourceError):
+    """The lease has ended or was revoked, and its credential with it."""
+
+    result = "lease_gone"
 
 
 class SecretInvalid(SourceError):

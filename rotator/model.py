@@ -57,7 +57,19 @@ class SecretRef:
     source: str
     path: str
     engine: str | None = None
+    """Of Vault; None: whatever kind of KV the mount is."""
     mount: str | None = None
+    version: str | None = None
+    """Pinned: a number of KV v2, a VersionId of AWS."""
+    stage: str | None = None
+    """Of AWS; None: AWSCURRENT."""
+    holder: str | None = None
+    """Who holds the lease: a rotation, or one connection of it. None: reading makes nothing."""
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether every read makes a new credential, with a lease: then nobody reads to look."""
+        return self.holder is not None
 
     def __str__(self) -> str:
         return (
@@ -69,27 +81,67 @@ class SecretRef:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A claim on a dynamic credential, without its value."""
+    """A claim on a dynamic credential, as a source answered it; without the value."""
 
     id: str
-    renewable: bool
     duration: float
-    """Seconds, from the moment of the read."""
+    """Seconds, from the answer; 0: it has no end of its own."""
+    renewable: bool
+    owner: str | None = None
+    """The accessor of the token that it was made with, and that it dies with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The token that a source works with at present, without the token."""
+
+    id: str | None
+    """Its accessor; batch tokens have none."""
+    lasts: float | None
+    """Seconds until it ends, unless it is renewed; None: it never does."""
+    lasts_at_most: float | None
+    """Seconds until it ends even though it is renewed; None: as long as it is renewed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What a source answered. Values may be anything JSON knows; only text becomes a credential."""
+    """A secret as it was read: alive only until its text becomes a credential."""
 
     ref: SecretRef
     version: str
     """Changes when the secret does; comparable only for equality, and no trace of the value."""
     fields: Mapping[str, object] = field(repr=False)
-    expires_at: datetime | None = None
+    changes_in: float | None = None
+    """Seconds after which another version is due, where the source knows."""
     lease: Lease | None = None
+    """Exactly where the reference is dynamic."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a look at a secret found, without its value where the source can."""
+
+    version: str
+    """That a read would answer with."""
+    changes_in: float | None = None
+    """Seconds after which another version is due, where the source knows."""
+    warning: str = ""
+    """What a person should know: a rotation that is stuck, say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the configuration needs of a source, and whether it may have it."""
+
+    what: str
+    """As a person would say it: `read kv/data/flink/openai`."""
+    problem: str = ""
+    """Empty where it works; else what is missing, and the remedy."""
+    required: bool = True
+    """Whether rotator can't do its work without it; else it does with less."""
 
 
 _SHORTEST_SCRUBBED = 4

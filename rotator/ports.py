@@ -7,11 +7,16 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
+from rotator.errors import SourceError
 from rotator.model import (
     Connection,
     Credential,
     Event,
+    Finding,
+    Lease,
     Outcome,
+    Owner,
+    Probe,
     Record,
     Run,
     Secret,
@@ -52,10 +57,41 @@ class Source(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def read(self, ref: SecretRef) -> Secret: ...
+    async def read(self, ref: SecretRef) -> Secret:
+        """Where `ref` is dynamic this makes a credential, and is never repeated by the source:
+        SourceUnavailable may mean that one was made, whose lease nobody knows.
+        """
+        ...
 
-    async def probe(self, ref: SecretRef) -> str:
-        """The version that `read` would answer with, without reading the value where it can."""
+    async def read_all(
+        self, refs: Collection[SecretRef]
+    ) -> Mapping[SecretRef, Secret | SourceError]:
+        """With as few requests as the source needs. Raises nothing: each has its own error."""
+        ...
+
+    async def probe(self, ref: SecretRef) -> Probe:
+        """Without reading the value where the source can. Never of a dynamic reference."""
+        ...
+
+    async def renew(self, lease: str, seconds: float) -> Lease:
+        """For as long as asked from now on, or for less. Raises LeaseGone where it has ended."""
+        ...
+
+    async def revoke(self, lease: str) -> None:
+        """Returns where the lease is gone, whoever ended it."""
+        ...
+
+    async def keep_alive(self) -> Owner | None:
+        """Renew the source's own token where that is due; None where it has none at present.
+
+        Called every few seconds: nearly always it asks nobody.
+        """
+        ...
+
+    async def examine(
+        self, refs: Collection[SecretRef], watched: Collection[SecretRef]
+    ) -> tuple[Finding, ...]:
+        """What of all that is needed works, without making a credential."""
         ...
 
 

@@ -17,10 +17,13 @@ from rotator.config.yaml import Document, Place
 LATER: Mapping[type[BaseModel], frozenset[str]] = {
     Config: frozenset({"coordination", "notify", "tracing"}),
     LedgerConfig: frozenset({"on_unknown"}),
-    RotationConfig: frozenset({"max_age", "lease", "revoke_after"}),
-    SecretConfig: frozenset({"version", "stage", "lease"}),
+    RotationConfig: frozenset({"max_age"}),
 }
 """Words of later versions, and where they stand: no typing errors, so no guess what was meant."""
+ELSEWHERE: Mapping[type[BaseModel], Mapping[str, str]] = {
+    RotationConfig: dict.fromkeys(SecretConfig.model_fields, "secret"),
+}
+"""Words that are right, one section deeper: where they belong."""
 
 _MAPPING = "must be a mapping (key: value)"
 _NOTHING = "has no value; write one, or leave the key out"
@@ -119,6 +122,9 @@ def _unknown(key: str, where: Place, tags: set[str]) -> str:
     if any(key in LATER.get(model, ()) for model in models):
         return f"not supported yet: {key}"
     fields = sorted({name for model in models for name in model.model_fields})
+    for model in models:
+        if key in ELSEWHERE.get(model, {}):
+            return f"unknown key; write it under {ELSEWHERE[model][key]}"
     hint = (
         _near(key.lower().replace("-", "_"), fields) or f"; the keys here are {', '.join(fields)}"
     )

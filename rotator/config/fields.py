@@ -236,7 +236,7 @@ def later(*words: str, instead: str = "") -> BeforeValidator:
     return BeforeValidator(check)
 
 
-Engine = Annotated[Literal["kv-v2"], later("kv-v1", "database", "aws", "generic", instead="kv-v2")]
+Engine = Literal["kv-v2", "kv-v1", "database", "aws", "generic"]
 
 
 TAG = "\x1f"

@@ -16,6 +16,23 @@ from rotator.config.yaml import Document, Place, parse
 from rotator.connection_types import fit, is_secret_option
 from rotator.errors import ConfigurationError, CredentialInvalid
 
+_KINDS = ("vault", "aws-secrets-manager", "file")
+_OF_KINDS = {
+    "engine": ("vault",),
+    "mount": ("vault",),
+    "lease": ("vault",),
+    "revoke_after": ("vault",),
+    "version": ("vault", "aws-secrets-manager"),
+    "stage": ("aws-secrets-manager",),
+}
+"""Keys of a secret that only some kinds of source know."""
+
+
+def _is_number(version: object) -> bool:
+    return (isinstance(version, int) and not isinstance(version, bool) and version > 0) or (
+        isinstance(version, str) and version.isdecimal() and int(version) > 0
+    )
+
 
 def load(path: Path) -> Config:
     """Raises ConfigurationError with all problems, in the order of their lines."""
@@ -59,13 +76,15 @@ def _check_secrets(document: Document) -> None:
         _must_exist(document, (*place, "source"), "source", sources)
         name = document.at((*place, "source"))
         kind = document.at(("sources", name, "kind"))
-        if kind not in ("aws-secrets-manager", "file"):
-            continue
-        for key in ("engine", "mount"):
-            if document.at((*place, key)) is not None:
+        for key, kinds in _OF_KINDS.items():
+            if kind in _KINDS and kind not in kinds and document.at((*place, key)) is not None:
+                only = " or ".join(kinds)
                 document.add(
-                    (*place, key), f"only a vault source has one; {name} is of kind {kind}"
+                    (*place, key), f"only a source of kind {only} has one; {name} is a {kind}"
                 )
+        version = document.at((*place, "version"))
+        if kind == "vault" and version is not None and not _is_number(version):
+            document.add((*place, "version"), "must be the number of a version of KV v2")
 
 
 def _check_credentials(document: Document) -> None:

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from rotator.config.engines import Version, check_engine, makes, may_lease
 from rotator.config.fields import (
     TAG,
     BaseUrl,
@@ -49,20 +50,29 @@ from rotator.config.fields import (
 from rotator.config.references import FileReference, FromEnv, FromFile, FromSecret, Reference
 from rotator.config.sources import (
     AssumeRole,
+    AwsKeys,
     AwsSource,
+    ClientCertificate,
     FileSource,
     SourceConfig,
     VaultAppRole,
+    VaultAws,
+    VaultCert,
+    VaultJwt,
     VaultKubernetes,
     VaultSource,
     VaultToken,
+    VaultUserpass,
+    WebIdentity,
 )
 
 __all__ = [
     "AssumeRole",
+    "AwsKeys",
     "AwsSource",
     "BasicAuth",
     "BearerAuth",
+    "ClientCertificate",
     "Config",
     "Constant",
     "Expect",
@@ -82,10 +92,15 @@ __all__ = [
     "SourceConfig",
     "TargetConfig",
     "VaultAppRole",
+    "VaultAws",
+    "VaultCert",
+    "VaultJwt",
     "VaultKubernetes",
     "VaultSource",
     "VaultToken",
+    "VaultUserpass",
     "Verify",
+    "WebIdentity",
     "parse_duration",
 ]
 
@@ -236,9 +251,38 @@ class SecretConfig(Section):
     path: Template
     """May hold {connection}, {environment}, {target} and {type}."""
     engine: Engine | None = None
-    """Of a vault source; default kv-v2."""
+    """Of a vault source; default: the kind of KV that the mount is."""
     mount: Text | None = None
-    """Of a vault source; default kv."""
+    """Of a vault source; default kv, and for database and aws the engine's name."""
+    version: Version | None = None
+    """Pinned: a number of KV v2, a VersionId of AWS Secrets Manager."""
+    stage: Text | None = None
+    """Of AWS Secrets Manager; default AWSCURRENT."""
+    lease: Literal["shared", "per-connection"] | None = None
+    """Of credentials that Vault makes for us: one for all connections, or one for each."""
+    revoke_after: Duration = timedelta(minutes=5)
+    """How long a lease lives on after every connection was verified without it."""
+
+    @model_validator(mode="after")
+    def _fits_the_engine(self) -> SecretConfig:
+        check_engine(self.engine, self.path, self.version)
+        if self.lease is not None and not may_lease(self.engine, self.path):
+            raise PydanticCustomError(
+                "lease",
+                "only what an engine makes for us has one: database, aws (not static-creds), "
+                "or generic",
+                {"at": "lease"},
+            )
+        if self.version is not None and self.stage is not None:
+            raise PydanticCustomError("stage", "give either version or stage", {"at": "stage"})
+        return self
+
+    @property
+    def dynamic(self) -> Literal["shared", "per-connection"] | None:
+        """How its credentials are leased; None: it is only ever read."""
+        if self.lease is not None or not makes(self.engine, self.path):
+            return self.lease
+        return "shared"
 
 
 class Constant(Section):

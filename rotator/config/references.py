@@ -7,9 +7,10 @@ import stat
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Discriminator
+from pydantic import BaseModel, BeforeValidator, Discriminator, model_validator
 from pydantic_core import PydanticCustomError
 
+from rotator.config.engines import Version, check_engine, makes
 from rotator.config.fields import TAG, Engine, FilePath, FixedPath, Section, Text, Variable, tag
 from rotator.errors import ValueUnavailable
 
@@ -33,9 +34,22 @@ class SecretField(Section):
     path: FixedPath
     field: Text
     engine: Engine | None = None
-    """Of a vault source; default kv-v2."""
+    """Of a vault source; default: the kind of KV that the mount is."""
     mount: Text | None = None
-    """Of a vault source; default kv."""
+    """Of a vault source; default kv, and for database the engine's name."""
+    version: Version | None = None
+    """Pinned: a number of KV v2, a VersionId of AWS Secrets Manager."""
+
+    @model_validator(mode="after")
+    def _only_read(self) -> SecretField:
+        check_engine(self.engine, self.path, self.version)
+        if makes(self.engine, self.path):
+            raise PydanticCustomError(
+                "lease",
+                "is made anew at every read, and can't be a setting; use static-creds or kv",
+                {"at": "path"},
+            )
+        return self
 
 
 class FromSecret(Section):

@@ -15,6 +15,7 @@ from rotator.errors import LedgerError
 
 _BYTES = 32
 _DOMAIN = b"rotator credential v1\n"
+_DIGEST_DOMAIN = b"rotator secret version v1\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class FingerprintKey:
         """HMAC-SHA-256 over the canonical JSON of a credential, in hex."""
         canonical = json.dumps(data, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hmac.new(self.key, _DOMAIN + canonical.encode(), hashlib.sha256).hexdigest()
+
+    def digest(self, content: bytes) -> str:
+        """A version for a secret whose source has none: 24 hex digits, the same after a restart."""
+        keyed = hmac.new(self.key, _DIGEST_DOMAIN + content, hashlib.sha256)
+        return keyed.hexdigest()[:24]
 
 
 def fingerprint_key(path: Path) -> FingerprintKey:

@@ -45,8 +45,10 @@ def claimants(
 _SAFE_WORD = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f]+")
 
 
-def secret_of(secret: SecretConfig, connection: Connection, environment: str) -> SecretRef:
-    """The reference with its placeholders filled in.
+def secret_of(
+    secret: SecretConfig, rotation: str, connection: Connection, environment: str
+) -> SecretRef:
+    """The reference with its placeholders filled in, and who holds the lease if it makes one.
 
     Names come from the target, so one that would climb to another secret is refused
     (CredentialInvalid), not quoted.
@@ -56,6 +58,11 @@ def secret_of(secret: SecretConfig, connection: Connection, environment: str) ->
         "type": connection.type,
         "target": connection.target,
         "environment": environment,
+    }
+
+    holder = {
+        "shared": rotation,
+        "per-connection": f"{rotation}/{connection.target}/{connection.name}",
     }
 
     def fill(match: re.Match[str]) -> str:
@@ -69,4 +76,7 @@ def secret_of(secret: SecretConfig, connection: Connection, environment: str) ->
         path=re.sub(r"\{(connection|type|target|environment)\}", fill, secret.path),
         engine=secret.engine,
         mount=secret.mount,
+        version=secret.version,
+        stage=secret.stage,
+        holder=holder.get(secret.dynamic or ""),
     )

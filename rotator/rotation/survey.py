@@ -64,7 +64,7 @@ async def survey(
         for connection in connections
         if only is None or fnmatchcase(connection.name, only)
     ]
-    refs = {_key(connection): _ref(world, rule, connection) for connection in chosen}
+    refs = {_key(connection): _ref(world, rotation, connection) for connection in chosen}
     distinct = {ref for ref in refs.values() if isinstance(ref, SecretRef)}
     secrets = await _read_all(world, distinct)
     records = {target: await world.ledger.records(target) for target in matched}
@@ -105,10 +105,11 @@ async def secret_versions(world: World, rotation: str) -> Mapping[SecretRef, str
         ref
         for connections in matched.values()
         for connection in connections
-        if isinstance(ref := _ref(world, rule, connection), SecretRef)
+        if isinstance(ref := _ref(world, rotation, connection), SecretRef)
     }
     probe = {ref: world.sources[ref.source].probe(ref) for ref in refs}
-    return dict(zip(probe, await asyncio.gather(*probe.values()), strict=True))
+    found = dict(zip(probe, await asyncio.gather(*probe.values()), strict=True))
+    return {ref: probe.version for ref, probe in found.items()}
 
 
 def _key(connection: Connection) -> tuple[str, str]:
@@ -137,12 +138,11 @@ async def _matched(
     return matched, failures
 
 
-def _ref(
-    world: World, rule: RotationConfig, connection: Connection
-) -> SecretRef | CredentialInvalid:
+def _ref(world: World, rotation: str, connection: Connection) -> SecretRef | CredentialInvalid:
     environment = world.config.targets[connection.target].environment
     try:
-        return match.secret_of(rule.secret, connection, environment)
+        secret = world.config.rotations[rotation].secret
+        return match.secret_of(secret, rotation, connection, environment)
     except CredentialInvalid as error:
         return error
 

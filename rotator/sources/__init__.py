@@ -5,18 +5,22 @@ from __future__ import annotations
 from rotator.config.models import AwsSource, FileSource, SourceConfig, VaultSource
 from rotator.errors import SourceError
 from rotator.ports import Observer
-from rotator.sources.threads import Reader, ThreadedSource, on_this_loop
+from rotator.sources.reader import Digest, Reader
+from rotator.sources.threads import ThreadedSource, on_this_loop
 
 _EXTRAS = {"hvac": "vault", "requests": "vault", "boto3": "aws", "botocore": "aws"}
 
 
-def open_source(name: str, config: SourceConfig, observe: Observer) -> ThreadedSource:
+def open_source(
+    name: str, config: SourceConfig, observe: Observer, digest: Digest
+) -> ThreadedSource:
     """Nothing is read and nobody logs in before the first use.
 
-    Needs a running loop, and is told there what happens. Raises SourceError.
+    `digest` makes versions of secrets whose engine keeps none. Needs a running loop, and is told
+    there what happens. Raises SourceError.
     """
     try:
-        reader = _reader(name, config, on_this_loop(observe))
+        reader = _reader(name, config, on_this_loop(observe), digest)
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
         if package not in _EXTRAS:
@@ -27,7 +31,7 @@ def open_source(name: str, config: SourceConfig, observe: Observer) -> ThreadedS
     return ThreadedSource(name, reader, config.timeout.total_seconds(), observe)
 
 
-def _reader(name: str, config: SourceConfig, observe: Observer) -> Reader:
+def _reader(name: str, config: SourceConfig, observe: Observer, digest: Digest) -> Reader:
     match config:
         case FileSource():
             from rotator.sources.file import FileReader
@@ -36,7 +40,7 @@ def _reader(name: str, config: SourceConfig, observe: Observer) -> Reader:
         case VaultSource():
             from rotator.sources.vault import VaultReader
 
-            return VaultReader(name, config, observe)
+            return VaultReader(name, config, observe, digest)
         case AwsSource():
             from rotator.sources.aws import AwsReader
 

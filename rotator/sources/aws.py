@@ -33,7 +33,8 @@ from rotator.errors import (
     SourceError,
     SourceUnavailable,
 )
-from rotator.model import Secret, SecretRef
+from rotator.model import Probe, Secret, SecretRef
+from rotator.sources.reader import Reader
 from rotator.sources.text import NotAnObject, json_object
 
 STAGE = "AWSCURRENT"
@@ -66,7 +67,7 @@ _DENIED = {
 _CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
 
 
-class AwsReader:
+class AwsReader(Reader):
     """One client, made under a lock: it is thread-safe, the session that makes it is not."""
 
     def __init__(self, name: str, config: AwsSource) -> None:
@@ -92,7 +93,7 @@ class AwsReader:
             raise SecretMissing(self._name, ref.path, "it has no value")
         return Secret(ref, version, self._fields(ref, text))
 
-    def probe(self, ref: SecretRef) -> str:
+    def probe(self, ref: SecretRef) -> Probe:
         answer = self._ask(ref, "describe_secret", SecretId=ref.path)
         if answer.get("DeletedDate") is not None:
             raise SecretMissing(self._name, ref.path, "it is marked for deletion")
@@ -100,7 +101,7 @@ class AwsReader:
             raise self._strange(ref)
         for version, labels in (answer.get("VersionIdsToStages") or {}).items():
             if STAGE in labels:
-                return str(version)
+                return Probe(str(version))
         raise SecretMissing(self._name, ref.path, f"it has no value: no version is {STAGE}")
 
     def _fields(self, ref: SecretRef, text: str) -> dict[str, object]:

@@ -17,7 +17,8 @@ from rotator.errors import (
     SourceError,
     SourceUnavailable,
 )
-from rotator.model import Secret, SecretRef
+from rotator.model import Probe, Secret, SecretRef
+from rotator.sources.reader import Reader
 from rotator.sources.text import NotAnObject, json_object, yaml_object
 
 LARGEST = 1024 * 1024
@@ -36,7 +37,7 @@ class _State:
     version: str
 
 
-class FileReader:
+class FileReader(Reader):
     """A path is a folder with a file for each field, or a .json, .yaml or .yml file.
 
     The kubelet replaces a Secret by moving the link `..data` to another folder; it is resolved
@@ -52,8 +53,8 @@ class FileReader:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def probe(self, ref: SecretRef) -> str:
-        return self._look(ref).version
+    def probe(self, ref: SecretRef) -> Probe:
+        return Probe(self._look(ref).version)
 
     def read(self, ref: SecretRef) -> Secret:
         for _ in range(2):

@@ -5,29 +5,29 @@ from __future__ import annotations
 import asyncio
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from rotator.errors import SourceError, SourceUnavailable
-from rotator.model import Event, Secret, SecretRef, SourceRead
+from rotator.model import (
+    Event,
+    Finding,
+    Lease,
+    Owner,
+    Probe,
+    Secret,
+    SecretRef,
+    SourceRead,
+)
 from rotator.ports import Observer
+from rotator.sources.reader import Reader
 
 T = TypeVar("T")
 
 AT_ONCE = 8
 """Calls under way in one source, and also those given up whose threads may still hang."""
-
-
-class Reader(Protocol):
-    """What a vendor's file implements: blocking, thread-safe, raises SourceError only."""
-
-    def read(self, ref: SecretRef) -> Secret: ...
-
-    def probe(self, ref: SecretRef) -> str: ...
-
-    def close(self) -> None: ...
 
 
 class ThreadedSource:
@@ -51,20 +51,65 @@ class ThreadedSource:
         return self._name
 
     async def read(self, ref: SecretRef) -> Secret:
-        return await self._observed("read", ref, lambda: self._reader.read(ref))
+        return await self._observed("read", ref.path, lambda: self._reader.read(ref))
 
-    async def probe(self, ref: SecretRef) -> str:
-        return await self._observed("probe", ref, lambda: self._reader.probe(ref))
+    async def read_all(
+        self, refs: Collection[SecretRef]
+    ) -> Mapping[SecretRef, Secret | SourceError]:
+        groups = [self._read_group(group) for group in self._reader.groups(refs)]
+        answers: dict[SecretRef, Secret | SourceError] = {}
+        for answered in await asyncio.gather(*groups):
+            answers |= answered
+        return answers
+
+    async def probe(self, ref: SecretRef) -> Probe:
+        return await self._observed("probe", ref.path, lambda: self._reader.probe(ref))
+
+    async def renew(self, lease: str, seconds: float) -> Lease:
+        return await self._observed("renew", lease, lambda: self._reader.renew(lease, seconds))
+
+    async def revoke(self, lease: str) -> None:
+        await self._observed("revoke", lease, lambda: self._reader.revoke(lease))
+
+    async def keep_alive(self) -> Owner | None:
+        return await self._in_thread("", self._reader.keep_alive)
+
+    async def examine(
+        self, refs: Collection[SecretRef], watched: Collection[SecretRef]
+    ) -> tuple[Finding, ...]:
+        asked = 1 + len(refs) + len(watched)  # one after another, each within its own timeout
+        return await self._in_thread(
+            "", lambda: self._reader.examine(refs, watched), self._timeout * asked
+        )
 
     async def aclose(self) -> None:
         self._reader.close()
 
-    async def _observed(self, operation: str, ref: SecretRef, call: Callable[[], T]) -> T:
+    async def _read_group(
+        self, refs: tuple[SecretRef, ...]
+    ) -> Mapping[SecretRef, Secret | SourceError]:
+        """One call, and one event for each secret: the call took as long for all of them."""
+        async with self._places:
+            started = monotonic()
+            answers: Mapping[SecretRef, Secret | SourceError] = {}
+            try:
+                answers = await self._in_thread(refs[0].path, lambda: self._reader.read_group(refs))
+            except SourceError as error:
+                answers = {ref: type(error)(self._name, ref.path, error.message) for ref in refs}
+            finally:
+                seconds = monotonic() - started
+                for ref in refs:
+                    answer = answers.get(ref, SourceUnavailable)
+                    result = "ok" if isinstance(answer, Secret) else answer.result
+                    self._observe(SourceRead(self._name, "read", result, seconds))
+            return answers
+
+    async def _observed(self, operation: str, path: str, call: Callable[[], T]) -> T:
         async with self._places:
             started = monotonic()
             result = "ok"
             try:
-                return await self._in_thread(ref, call)
+                return await self._in_thread(path, call)
             except SourceError as error:
                 result = error.result
                 raise
@@ -74,10 +119,11 @@ class ThreadedSource:
             finally:
                 self._observe(SourceRead(self._name, operation, result, monotonic() - started))
 
-    async def _in_thread(self, ref: SecretRef, call: Callable[[], T]) -> T:
+    async def _in_thread(self, path: str, call: Callable[[], T], seconds: float | None = None) -> T:
+        seconds = self._timeout if seconds is None else seconds
         if self._hanging >= AT_ONCE:
             raise SourceUnavailable(
-                self._name, ref.path, f"{self._hanging} earlier calls still hang; not asked again"
+                self._name, path, f"{self._hanging} earlier calls still hang; not asked again"
             )
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
@@ -94,7 +140,7 @@ class ThreadedSource:
             except SourceError as error:
                 finish = _with(done.set_exception, error)
             except Exception as error:  # noqa: BLE001 - a defect, whose text may hold a value
-                finish = _with(done.set_exception, _defect(self._name, ref, error))
+                finish = _with(done.set_exception, _defect(self._name, path, error))
             else:
                 finish = _with(done.set_result, answer)
             try:
@@ -106,19 +152,17 @@ class ThreadedSource:
             threading.Thread(target=work, name=f"source {self._name}", daemon=True).start()
         except RuntimeError:
             raise SourceUnavailable(
-                self._name, ref.path, "the machine lets rotator start no more threads"
+                self._name, path, "the machine lets rotator start no more threads"
             ) from None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
                 try:
                     return await done
                 finally:
                     if done.cancelled():
                         self._hanging += 1
         except TimeoutError:
-            raise SourceUnavailable(
-                self._name, ref.path, f"no answer within {self._timeout:g} s"
-            ) from None
+            raise SourceUnavailable(self._name, path, f"no answer within {seconds:g} s") from None
 
 
 def on_this_loop(observe: Observer) -> Observer:
@@ -138,10 +182,10 @@ def _with(action: Callable[[T], None], value: T) -> Callable[[], None]:
     return lambda: action(value)
 
 
-def _defect(source: str, ref: SecretRef, error: Exception) -> SourceError:
+def _defect(source: str, path: str, error: Exception) -> SourceError:
     """Names the place of what should not happen; never its text."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}:{place.lineno}"
     return SourceError(
-        source, ref.path, f"unexpected {type(error).__name__} at {where}; please report it"
+        source, path, f"unexpected {type(error).__name__} at {where}; please report it"
     )

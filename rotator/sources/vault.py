@@ -14,8 +14,9 @@ from rotator.errors import (
     SourceError,
     SourceUnavailable,
 )
-from rotator.model import Secret, SecretRef
+from rotator.model import Probe, Secret, SecretRef
 from rotator.ports import Observer
+from rotator.sources.reader import Digest, Reader
 from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
 from rotator.sources.vault_login import Tokens
 
@@ -26,7 +27,7 @@ class _PolicyDenied(SourceDenied):
     """A valid token may not do this one thing."""
 
 
-class VaultReader:
+class VaultReader(Reader):
     """Logs in when it first has to, and again when the token is refused or about to end."""
 
     def __init__(
@@ -34,10 +35,12 @@ class VaultReader:
         name: str,
         config: VaultSource,
         observe: Observer,
+        digest: Digest,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`observe` is told of logins, by the threads that read."""
         self._name = name
+        self._digest = digest
         self._connections = Connections(name, config, now)
         self._tokens = Tokens(name, config, self._connections, observe, now)
         self._without_metadata: set[SecretRef] = set()
@@ -63,10 +66,10 @@ class VaultReader:
         version = self._version(ref, metadata.get("version"), metadata.get("created_time"))
         return Secret(ref, version, fields)
 
-    def probe(self, ref: SecretRef) -> str:
+    def probe(self, ref: SecretRef) -> Probe:
         """From the metadata, which hold no value; by reading where these don't decide."""
         if ref in self._without_metadata:
-            return self.read(ref).version
+            return Probe(self.read(ref).version)
         mount, path = self._place(ref)
         try:
             answer = self._ask(
@@ -76,7 +79,7 @@ class VaultReader:
         except _PolicyDenied:
             version = self.read(ref).version
             self._without_metadata.add(ref)
-            return version
+            return Probe(version)
         number = (_mapping(answer, "data") or {}).get("current_version")
         current = _mapping(answer, "data", "versions", str(number))
         if current is None:
@@ -85,8 +88,8 @@ class VaultReader:
             raise SecretMissing(self._name, ref.path, f"version {number} was destroyed")
         if current.get("deletion_time"):
             # Deleted, or to be: the clock that decides it is the server's.
-            return self.read(ref).version
-        return self._version(ref, number, current.get("created_time"))
+            return Probe(self.read(ref).version)
+        return Probe(self._version(ref, number, current.get("created_time")))
 
     def _place(self, ref: SecretRef) -> tuple[str, str]:
         """Mount and path. hvac would let `..` through, and fold an empty part away."""

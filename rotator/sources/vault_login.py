@@ -137,6 +137,8 @@ class Tokens:
                     if isinstance(auth.role_id, str)
                     else self._value(auth.role_id, "role_id")
                 )
+                if auth.secret_id is None:
+                    raise SourceError(self._name, "", "wrapped_secret_id is not supported yet")
                 secret_id = self._value(auth.secret_id, "secret_id")
                 with self._connections.client("") as client:
                     answer: Mapping[str, Any] = client.auth.approle.login(

@@ -97,7 +97,7 @@ def test_claimants_are_those_of_this_target() -> None:
 
 def ref(path: str, of: Connection, environment: str = "env-a1b2c3") -> SecretRef:
     settings = {"source": "vault", "path": path, "engine": "kv-v2", "mount": "kv"}
-    return secret_of(SecretConfig.model_validate(settings), of, environment)
+    return secret_of(SecretConfig.model_validate(settings), "openai", of, environment)
 
 
 class TestSecretOf:

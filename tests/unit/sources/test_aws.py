@@ -24,6 +24,7 @@ from rotator.observe import log
 from rotator.sources import open_source
 from rotator.sources.threads import ThreadedSource
 from tests.support.aws import REGION, FakeAws, aws_running, moto_running, refusal, result
+from tests.support.digest import digest
 from tests.support.faulty import HTML, NOTHING, Reply, Trouble
 
 pytestmark = pytest.mark.filterwarnings(
@@ -77,7 +78,7 @@ async def source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             "endpoint_url": url,
             **options,
         }
-        opened.append(open_source("aws", AwsSource.model_validate(document), observe))
+        opened.append(open_source("aws", AwsSource.model_validate(document), observe, digest))
         return opened[-1]
 
     yield make
@@ -104,10 +105,10 @@ async def test_read_and_probe_agree(client: Any, real: Open) -> None:
     opened = real(observe=events.append)
     secret = await opened.read(REF)
     assert secret.fields == {"api_key": CANARY}
-    assert await opened.probe(REF) == secret.version
+    assert (await opened.probe(REF)).version == secret.version
     client.put_secret_value(SecretId="flink/openai", SecretString='{"api_key": "other"}')
     assert (await opened.read(REF)).fields == {"api_key": "other"}
-    assert await opened.probe(REF) != secret.version
+    assert (await opened.probe(REF)).version != secret.version
     assert CANARY not in repr(secret)
     assert [(e.operation, e.result) for e in events if isinstance(e, SourceRead)] == [
         ("read", "ok"),
@@ -123,10 +124,12 @@ async def test_only_the_current_version_counts(client: Any, real: Open) -> None:
     client.put_secret_value(
         SecretId="flink/openai", SecretString='{"a": "pending"}', VersionStages=["AWSPENDING"]
     )
-    assert await opened.probe(REF) == created["VersionId"]
+    assert (await opened.probe(REF)).version == created["VersionId"]
     assert (await opened.read(REF)).fields == {"a": "current"}
     client.tag_resource(SecretId="flink/openai", Tags=[{"Key": "a", "Value": "b"}])
-    assert await opened.probe(REF) == created["VersionId"], "another tag is no other version"
+    assert (await opened.probe(REF)).version == created["VersionId"], (
+        "another tag is no other version"
+    )
 
 
 async def test_a_label_that_moves_back_is_seen(client: Any, real: Open) -> None:
@@ -139,7 +142,7 @@ async def test_a_label_that_moves_back_is_seen(client: Any, real: Open) -> None:
         RemoveFromVersionId=second["VersionId"],
     )
     opened = real()
-    assert await opened.probe(REF) == first
+    assert (await opened.probe(REF)).version == first
     secret = await opened.read(REF)
     assert (secret.version, secret.fields) == (first, {"a": "1"})
 
@@ -218,7 +221,7 @@ async def test_missing_and_deleted(client: Any, real: Open) -> None:
         with pytest.raises(SecretMissing, match="marked for deletion"):
             await ask(REF)
     client.restore_secret(SecretId="flink/openai")
-    assert await opened.probe(REF) == (await opened.read(REF)).version
+    assert (await opened.probe(REF)).version == (await opened.read(REF)).version
 
 
 async def test_a_secret_without_a_value(client: Any, real: Open) -> None:

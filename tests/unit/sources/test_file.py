@@ -25,6 +25,7 @@ from rotator.errors import (
 from rotator.model import Event, SecretRef, SourceRead
 from rotator.sources import open_source
 from rotator.sources.threads import ThreadedSource
+from tests.support.digest import digest
 
 CANARY = "canary-value-of-a-secret"
 
@@ -39,7 +40,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 async def source(root: Path) -> ThreadedSource:
     config = FileSource.model_validate({"kind": "file", "root": str(root)})
-    return open_source("mounted", config, lambda _: None)
+    return open_source("mounted", config, lambda _: None, digest)
 
 
 def ref(path: str) -> SecretRef:
@@ -63,7 +64,7 @@ async def test_a_mounted_secret(root: Path, source: ThreadedSource) -> None:
     kubelet_writes(root / "openai", "2026_11_20_1", {"api_key": "one", "other": "x\n"})
     first = await source.read(ref("openai"))
     assert first.fields == {"api_key": "one", "other": "x"}
-    assert await source.probe(ref("openai")) == first.version
+    assert (await source.probe(ref("openai"))).version == first.version
     kubelet_writes(root / "openai", "2026_11_20_2", {"api_key": "two", "other": "x"})
     second = await source.read(ref("openai"))
     assert second.fields["api_key"] == "two"
@@ -94,11 +95,11 @@ async def test_a_plain_folder_changes_its_version(root: Path, source: ThreadedSo
     folder = root / "plain"
     folder.mkdir()
     (folder / "api_key").write_text("one")
-    before = await source.probe(ref("plain"))
+    before = (await source.probe(ref("plain"))).version
     (folder / "new").write_text("two")
     (folder / "new").rename(folder / "api_key")
     os.utime(folder / "api_key", ns=(1, 1))
-    assert await source.probe(ref("plain")) != before
+    assert (await source.probe(ref("plain"))).version != before
 
 
 async def test_a_folder_holds_values_as_they_are(root: Path, source: ThreadedSource) -> None:
@@ -137,7 +138,7 @@ async def test_a_document_in_a_mounted_secret_changes_with_it(
     kubelet_writes(root / "openai", "2", {"all.json": '{"api_key": "two"}'})
     after = await source.read(ref("openai/all.json"))
     assert (before.fields["api_key"], after.fields["api_key"]) == ("one", "two")
-    assert before.version != after.version == await source.probe(ref("openai/all.json"))
+    assert before.version != after.version == (await source.probe(ref("openai/all.json"))).version
 
 
 async def test_the_root_itself_may_be_the_secret(root: Path, source: ThreadedSource) -> None:
@@ -150,10 +151,10 @@ async def test_an_unchanged_secret_keeps_its_version_and_a_renamed_field_does_no
 ) -> None:
     (root / "x").mkdir()
     (root / "x" / "a").write_text(CANARY)
-    first = await source.probe(ref("x"))
-    assert await source.probe(ref("x")) == first == (await source.read(ref("x"))).version
+    first = (await source.probe(ref("x"))).version
+    assert (await source.probe(ref("x"))).version == first == (await source.read(ref("x"))).version
     (root / "x" / "a").rename(root / "x" / "b")
-    assert await source.probe(ref("x")) != first
+    assert (await source.probe(ref("x"))).version != first
 
 
 @contextmanager
@@ -230,7 +231,7 @@ async def test_no_read_mixes_two_versions_of_a_folder(root: Path, source: Thread
 async def test_observers_are_told_of_reads_and_probes(root: Path) -> None:
     events: list[Event] = []
     config = FileSource.model_validate({"kind": "file", "root": str(root)})
-    opened = open_source("mounted", config, events.append)
+    opened = open_source("mounted", config, events.append, digest)
     kubelet_writes(root / "openai", "1", {"api_key": "one"})
     await opened.read(ref("openai"))
     await opened.probe(ref("openai"))
@@ -276,7 +277,7 @@ async def test_what_may_not_be_read_is_named_with_its_field() -> None:
         (root / "x" / "api_key").chmod(0)
         (root / "closed").mkdir(0)
         config = FileSource.model_validate({"kind": "file", "root": str(root)})
-        opened = open_source("mounted", config, lambda _: None)
+        opened = open_source("mounted", config, lambda _: None, digest)
         with without_rights():
             with pytest.raises(SourceDenied, match=r"field 'api_key' can't be read.*check owner"):
                 await opened.read(ref("x"))
@@ -284,14 +285,14 @@ async def test_what_may_not_be_read_is_named_with_its_field() -> None:
                 await opened.read(ref("closed"))
             config = FileSource.model_validate({"kind": "file", "root": str(root / "closed" / "x")})
             with pytest.raises(SourceDenied, match=r"its root .* can't be read"):
-                await open_source("mounted", config, lambda _: None).probe(ref("x"))
+                await open_source("mounted", config, lambda _: None, digest).probe(ref("x"))
 
 
 async def test_a_root_that_is_absent_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("none", "file"):
         config = FileSource.model_validate({"kind": "file", "root": str(tmp_path / name)})
-        opened = open_source("mounted", config, lambda _: None)
+        opened = open_source("mounted", config, lambda _: None, digest)
         with pytest.raises(SourceUnavailable, match=r"is no folder; is the volume mounted\?"):
             await opened.read(ref("openai"))
 

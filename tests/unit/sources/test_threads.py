@@ -13,14 +13,15 @@ from time import monotonic
 import pytest
 
 from rotator.errors import SecretMissing, SourceError, SourceUnavailable
-from rotator.model import Event, Secret, SecretRef, SourceRead
+from rotator.model import Event, Probe, Secret, SecretRef, SourceRead
+from rotator.sources.reader import Reader
 from rotator.sources.threads import AT_ONCE, ThreadedSource, on_this_loop
 
 CANARY = "canary-value-of-a-secret"
 REF = SecretRef("slow", "flink/openai")
 
 
-class Blocking:
+class Blocking(Reader):
     """A vendor whose calls last until they are released, or do what they are told."""
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class Blocking:
             self.under_way -= 1
         return Secret(ref, "1", {"api_key": CANARY})
 
-    def probe(self, ref: SecretRef) -> str:
+    def probe(self, ref: SecretRef) -> Probe:
         raise KeyError(CANARY)
 
     def close(self) -> None:
@@ -151,6 +152,7 @@ HANGS = """
 import asyncio, threading
 from rotator.errors import SourceUnavailable
 from rotator.model import SecretRef
+from rotator.sources.reader import Reader
 from rotator.sources.threads import ThreadedSource
 
 class Hangs:
@@ -198,7 +200,7 @@ from rotator.sources import open_source
 async def main():
     config = TypeAdapter(SourceConfig).validate_python({{"kind": "{kind}", {options}}})
     try:
-        open_source("mine", config, print)
+        open_source("mine", config, print, digest)
     except SourceError as error:
         print(error)
 

@@ -26,6 +26,7 @@ from rotator.model import Event, SecretRef, SourceRead
 from rotator.sources.threads import ThreadedSource, on_this_loop
 from rotator.sources.vault import VaultReader
 from tests.support.certificates import Certificates, certificates
+from tests.support.digest import digest
 from tests.support.faulty import HTML, NOTHING, Reply, Trouble
 from tests.support.vault import ROOT, FakeVault, Login, vault_running
 
@@ -87,6 +88,7 @@ async def source(vault: FakeVault, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             "vault",
             config,
             on_this_loop(events.append),
+            digest,
             server.seconds,
         )
         made = ThreadedSource("vault", reader, config.timeout.total_seconds(), events.append)
@@ -122,11 +124,11 @@ async def test_read_and_probe_agree(vault: FakeVault, source: Open) -> None:
     opened = source()
     secret = await opened.source.read(REF)
     assert secret.fields == {"api_key": CANARY, "number": 7}
-    assert await opened.source.probe(REF) == secret.version
+    assert (await opened.source.probe(REF)).version == secret.version
     assert secret.version.startswith("1@2026-11-20T")
     assert CANARY not in repr(secret)
     vault.put("flink/openai", {"api_key": "other"})
-    assert await opened.source.probe(REF) != secret.version
+    assert (await opened.source.probe(REF)).version != secret.version
     assert opened.told == [("read", "ok"), ("probe", "ok"), ("probe", "ok")]
 
 
@@ -137,28 +139,34 @@ async def test_a_probe_reads_no_value(vault: FakeVault, source: Open) -> None:
 
 async def test_deleted_and_made_again_is_another_version(vault: FakeVault, source: Open) -> None:
     opened = source()
-    before = await opened.source.probe(REF)
+    before = (await opened.source.probe(REF)).version
     vault.kv.clear()
     vault.put("flink/openai", {"api_key": CANARY})
-    after = await opened.source.probe(REF)
+    after = (await opened.source.probe(REF)).version
     assert (before[:2], after[:2]) == ("1@", "1@")
     assert before != after
 
 
 async def test_to_be_deleted_later_is_live_until_then(vault: FakeVault, source: Open) -> None:
     opened = source()
-    before = await opened.source.probe(REF)
+    before = (await opened.source.probe(REF)).version
     version = vault.kv["kv", "flink/openai"][-1]
     vault.advance(60)
     version.deleted = vault.now
     vault.advance(-30)
-    assert (await opened.source.read(REF)).version == before == await opened.source.probe(REF)
+    assert (
+        (await opened.source.read(REF)).version
+        == before
+        == (await opened.source.probe(REF)).version
+    )
     vault.advance(60)
     for ask in (opened.source.read, opened.source.probe):
         with pytest.raises(SecretMissing, match="was deleted"):
             await ask(REF)
     version.deleted = None
-    assert await opened.source.probe(REF) == before, "undeleted, it is the same version again"
+    assert (await opened.source.probe(REF)).version == before, (
+        "undeleted, it is the same version again"
+    )
 
 
 async def test_without_metadata_rights_the_probe_reads(
@@ -167,7 +175,7 @@ async def test_without_metadata_rights_the_probe_reads(
     vault.policies["data"] = ("kv/data/*",)
     monkeypatch.setenv("TEST_TOKEN", vault.token("data", "default"))
     opened = source()
-    version = await opened.source.probe(REF)
+    version = (await opened.source.probe(REF)).version
     assert version == (await opened.source.read(REF)).version
     await opened.source.probe(REF)
     assert vault.count(PROBE) == 1, "a refusal is remembered"
@@ -387,7 +395,7 @@ async def test_odd_names_are_one_path(vault: FakeVault, source: Open, path: str)
     opened = source()
     secret = await opened.source.read(SecretRef("vault", path))
     assert secret.fields == {"x": "1"}
-    assert await opened.source.probe(SecretRef("vault", path)) == secret.version
+    assert (await opened.source.probe(SecretRef("vault", path))).version == secret.version
 
 
 @pytest.mark.parametrize("path", ["flink/../admin", "flink//x", ".", "a/./b", "", "/", "a\nb"])

@@ -1,0 +1,74 @@
+"""What a vendor's file implements, and what it need not."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from rotator.errors import SourceError
+from rotator.model import Finding, Lease, Owner, Probe, Secret, SecretRef
+
+Digest = Callable[[bytes], str]
+"""Keyed, so that a version made of it tells nothing of the content."""
+
+
+class Reader(ABC):
+    """Blocking, thread-safe, raises SourceError only."""
+
+    @abstractmethod
+    def read(self, ref: SecretRef) -> Secret:
+        """Where `ref` is dynamic, exactly one request that makes a credential."""
+
+    @abstractmethod
+    def probe(self, ref: SecretRef) -> Probe: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees what is held, and ends what nobody needs any more. Raises nothing."""
+
+    # Reading many at once
+
+    def groups(self, refs: Collection[SecretRef]) -> Iterable[tuple[SecretRef, ...]]:
+        """What `read_group` is to read in one call each."""
+        return ((ref,) for ref in refs)
+
+    def read_group(self, refs: tuple[SecretRef, ...]) -> Mapping[SecretRef, Secret | SourceError]:
+        answers: dict[SecretRef, Secret | SourceError] = {}
+        for ref in refs:
+            try:
+                answers[ref] = self.read(ref)
+            except SourceError as error:
+                answers[ref] = error
+        return answers
+
+    # Leases, and the token that they die with
+
+    def renew(self, lease: str, seconds: float) -> Lease:  # noqa: ARG002 - a source without leases
+        raise self._without_leases(lease)
+
+    def revoke(self, lease: str) -> None:
+        raise self._without_leases(lease)
+
+    def _without_leases(self, lease: str) -> SourceError:
+        return SourceError("", "", f"this kind of source has no leases, and so no {lease}")
+
+    def keep_alive(self) -> Owner | None:
+        return None
+
+    # What it may do
+
+    def examine(
+        self, refs: Collection[SecretRef], watched: Collection[SecretRef]
+    ) -> tuple[Finding, ...]:
+        """By doing it, which is right where reading and probing change nothing."""
+        read = [Finding(f"read {ref.path}", _trouble(self.read, ref)) for ref in refs]
+        probed = [Finding(f"probe {ref.path}", _trouble(self.probe, ref)) for ref in watched]
+        return (*read, *probed)
+
+
+def _trouble(work: Callable[[SecretRef], object], ref: SecretRef) -> str:
+    try:
+        work(ref)
+    except SourceError as error:
+        return error.message
+    return ""
