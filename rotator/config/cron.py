@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 
+from rotator.config.models import Schedule
+
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _DAY = r"(?:[0-7]|sun|mon|tue|wed|thu|fri|sat)"
 _WEEKDAY_PART = re.compile(
@@ -51,6 +53,13 @@ def missed(trigger: CronTrigger, last: datetime, now: datetime) -> bool:
     """Whether a tick was due since `last`; both aware."""
     due = trigger.get_next_fire_time(None, last + timedelta(microseconds=1))
     return due is not None and due <= now
+
+
+def scheduled_since(schedule: Schedule | None, since: datetime, now: datetime) -> bool:
+    """Whether a tick was due after `since`, its jitter left aside."""
+    if schedule is None:
+        return False
+    return missed(cron_trigger(schedule.cron, schedule.timezone), since, now)
 
 
 def _weekdays(field: str) -> str:

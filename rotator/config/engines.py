@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 _MAKING = {"database": ("creds",), "aws": ("creds", "sts")}
@@ -16,7 +16,11 @@ def _version(version: object) -> object:
     return str(version) if isinstance(version, int) and not isinstance(version, bool) else version
 
 
-Version = Annotated[str, BeforeValidator(_version)]
+Version = Annotated[
+    str,
+    BeforeValidator(_version),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 1}]}),
+]
 
 
 def makes(engine: str | None, path: str) -> bool:

@@ -135,6 +135,7 @@ FilePath = Annotated[Path, BeforeValidator(_not_empty)]
 _HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
 _LOOPBACK = r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]"
 _URL = re.compile(rf"(https://({_HOST})|http://({_LOOPBACK}))(:(?P<port>[0-9]{{1,5}}))?/?")
+_PROXY = re.compile(rf"https?://({_HOST}):(?P<port>[0-9]{{1,5}})/?")
 _LISTEN = re.compile(rf"({_HOST}):(?P<port>[0-9]{{1,5}})")
 
 
@@ -146,6 +147,16 @@ def _base_url(url: str) -> str:
             "write https://HOST[:PORT] with nothing behind it (http:// only for loopback)",
         )
     _port(match["port"] or "443")
+    return url.rstrip("/")
+
+
+def _proxy(url: str) -> str:
+    match = _PROXY.fullmatch(url)
+    if match is None:
+        raise PydanticCustomError(
+            "url", "write http://HOST:PORT or https://HOST:PORT, without a user or a password"
+        )
+    _port(match["port"])
     return url.rstrip("/")
 
 
@@ -163,6 +174,7 @@ def _port(digits: str) -> None:
 
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 ListenAddress = Annotated[str, AfterValidator(_listen)]
 
 _PLACEHOLDERS = ("{connection}", "{environment}", "{target}", "{type}")

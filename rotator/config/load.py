@@ -80,7 +80,7 @@ def _check_secrets(document: Document) -> None:
             if kind in _KINDS and kind not in kinds and document.at((*place, key)) is not None:
                 only = " or ".join(kinds)
                 document.add(
-                    (*place, key), f"only a source of kind {only} has one; {name} is a {kind}"
+                    (*place, key), f"only a source of kind {only} has one; {name} is of kind {kind}"
                 )
         version = document.at((*place, "version"))
         if kind == "vault" and version is not None and not _is_number(version):

@@ -14,6 +14,7 @@ from rotator.config.fields import (
     FilePath,
     Flag,
     PositiveDuration,
+    ProxyUrl,
     Region,
     RoleArn,
     Section,
@@ -144,7 +145,7 @@ class VaultSource(Section):
     client_certificate: ClientCertificate | None = None
     tls_server_name: Text | None = None
     """Expected of the server's certificate, where it differs from the host of url."""
-    proxy: BaseUrl | None = None
+    proxy: ProxyUrl | None = None
     """Default: none. HTTPS_PROXY and its like are not looked at."""
     redirects: tuple[BaseUrl, ...] = ()
     """Addresses of other nodes that a standby may redirect to; the token is sent nowhere else."""

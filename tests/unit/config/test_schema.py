@@ -16,6 +16,12 @@ EXAMPLES = sorted((Path(__file__).parents[3] / "config").glob("*.yaml"))
 MISTAKES = sorted((Path(__file__).parent / "mistakes").glob("*.yaml"))
 
 BEYOND_STRUCTURE = {
+    "approle-no-secret-id",
+    "approle-two-secret-ids",
+    "approle-wrapped-without-role",
+    "aws-engine-path",
+    "aws-two-identities",
+    "cert-login-without-certificate",
     "credential-in-clear",
     "cron-out-of-range",
     "cron-with-four-fields",
@@ -23,8 +29,11 @@ BEYOND_STRUCTURE = {
     "duration-of-nothing",
     "empty-root",
     "engine-of-a-file-source",
+    "engine-path",
     "expect-max-below-min",
     "later-postgresql",
+    "lease-of-a-static-role",
+    "lease-of-kv",
     "ledger-in-memory",
     "ledger-is-a-folder",
     "ledger-url-with-a-password",
@@ -33,6 +42,8 @@ BEYOND_STRUCTURE = {
     "option-with-underscore",
     "plain-http",
     "port-too-high",
+    "setting-with-a-lease",
+    "stage-of-vault",
     "target-listed-twice",
     "template-in-a-reference",
     "template-with-unknown-word",
@@ -43,6 +54,10 @@ BEYOND_STRUCTURE = {
     "unknown-target",
     "url-with-a-password",
     "url-with-a-path",
+    "vault-proxy",
+    "version-and-stage-of-a-file",
+    "version-of-kv-v1",
+    "version-that-is-no-number",
     "watch-too-often",
 }
 """Mistakes that only `load` knows: in the meaning of a text, or between sections."""
