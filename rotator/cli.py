@@ -288,6 +288,29 @@ def status(path: Path, form: show.Format) -> None:
 
 @cli.command()
 @config_option
+@output_option
+def leases(path: Path, form: show.Format) -> None:
+    """The leases of credentials that sources made for us: who holds them, and until when.
+
+    A live lease is renewed while a connection needs it; a retired one is revoked at its time; of
+    one that was only asked for, the answer was lost, and it ends by itself. Reads the ledger alone.
+
+    \b
+    Example:  rotator leases -c rotator.yaml
+    """
+    from rotator import commands
+
+    held = _run(commands.leases(commands.load_config(path)))
+    show.listing(
+        [show.lease_row(lease) for lease in held],
+        form,
+        empty="no leases are held",
+        columns=("source", "holder", "state", "made_at", "expires_at", "revoke_at", "lease"),
+    )
+
+
+@cli.command()
+@config_option
 @click.option("--connection", metavar="GLOB", help="Only connections with such a name.")
 @click.option("--since", metavar="DURATION", help="Only what is younger: 12h, 7d.")
 @output_option

@@ -13,16 +13,18 @@ from datetime import timedelta
 from pathlib import Path
 
 from rotator.clock import SystemClock
-from rotator.compose import fan_out, open_ledger, open_world
+from rotator.compose import SourcePool, fan_out, open_ledger, open_world
 from rotator.config.load import load
 from rotator.config.models import Config
 from rotator.errors import ConfigurationError, PlanRefused, Problem, RotatorError, TargetError
 from rotator.ledger import SqlLedger
-from rotator.model import Connection, Event, Outcome, Record, Run, Settled
+from rotator.model import Connection, Event, HeldLease, Outcome, Record, Run, Settled
 from rotator.ports import Observer
 from rotator.progress import progress
+from rotator.rotation.keep import Keeper
 from rotator.rotation.run import Order, execute, new_run
-from rotator.rotation.survey import Survey, World, survey
+from rotator.rotation.survey import Survey, survey
+from rotator.rotation.world import World
 
 
 def load_config(path: Path) -> Config:
@@ -32,9 +34,10 @@ def load_config(path: Path) -> Config:
 @asynccontextmanager
 async def _opened(config: Config, *observers: Observer) -> AsyncIterator[tuple[World, SqlLedger]]:
     clock = SystemClock()
+    observe = fan_out(*observers)
     async with (
         open_ledger(config.ledger, clock) as (ledger, key),
-        open_world(config, ledger, key, fan_out(*observers), clock) as world,
+        open_world(config, ledger, SourcePool(key, observe), observe, clock) as world,
     ):
         yield world, ledger
 
@@ -72,7 +75,11 @@ async def rotate(
                 run = new_run(order, world.clock.now())
                 return await execute(world, order, run, stop)
 
+            # Without a daemon, these are the only moments at which leases are renewed and revoked.
+            keeper = Keeper()
+            await keeper.tend(world)
             ended = await asyncio.gather(*(one(name) for name in chosen), return_exceptions=True)
+            await keeper.tend(world)
     runs = []
     for result in ended:
         if isinstance(result, BaseException):
@@ -148,6 +155,11 @@ async def connections(config: Config, targets: tuple[str, ...]) -> list[Connecti
 async def status(config: Config) -> list[Record]:
     async with open_ledger(config.ledger, SystemClock()) as (ledger, _):
         return list(await ledger.all_records())
+
+
+async def leases(config: Config) -> list[HeldLease]:
+    async with open_ledger(config.ledger, SystemClock()) as (ledger, _):
+        return list(await ledger.leases())
 
 
 async def history(config: Config, connection: str | None, age: timedelta | None) -> list[Outcome]:

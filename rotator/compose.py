@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from rotator.clock import SystemClock
 from rotator.config.models import (
     BasicAuth,
     Config,
@@ -26,8 +25,9 @@ from rotator.errors import SourceError, ValueUnavailable
 from rotator.ledger import FingerprintKey, SqlLedger, fingerprint_key
 from rotator.model import Event, SecretRef
 from rotator.ports import Clock, Observer, Source
-from rotator.rotation.survey import World
+from rotator.rotation.world import World
 from rotator.sources import open_source
+from rotator.sources.threads import ThreadedSource
 
 
 def fan_out(*observers: Observer) -> Observer:
@@ -77,22 +77,52 @@ async def open_ledger(
         await ledger.aclose()
 
 
+@dataclass(slots=True)
+class _Opened:
+    name: str
+    config: SourceConfig
+    source: ThreadedSource
+    users: int = 0
+
+
+@dataclass(slots=True)
+class SourcePool:
+    """Sources by their configuration, so that one which a reload doesn't change stays open.
+
+    Its token does too, and with it the leases that die with this token.
+    """
+
+    key: FingerprintKey
+    observe: Observer
+    _opened: list[_Opened] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def source(self, name: str, config: SourceConfig) -> AsyncIterator[Source]:
+        """Raises SourceError where it can't be opened."""
+        found = next((o for o in self._opened if (o.name, o.config) == (name, config)), None)
+        if found is None:
+            opened = open_source(name, config, self.observe, self.key.digest)
+            found = _Opened(name, config, opened)
+            self._opened.append(found)
+        found.users += 1
+        try:
+            yield found.source
+        finally:
+            found.users -= 1
+            if found.users == 0:
+                self._opened.remove(found)
+                await found.source.aclose()
+
+
 @asynccontextmanager
 async def open_world(
-    config: Config,
-    ledger: SqlLedger,
-    key: FingerprintKey,
-    observe: Observer,
-    clock: Clock | None = None,
+    config: Config, ledger: SqlLedger, pool: SourcePool, observe: Observer, clock: Clock
 ) -> AsyncIterator[World]:
     """All edges of one configuration; the ledger is opened apart, since it outlives a reload."""
-    clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         sources: dict[str, Source] = {}
         for name, source_config in config.sources.items():
-            sources[name] = await stack.enter_async_context(
-                _source(name, source_config, observe, key)
-            )
+            sources[name] = await stack.enter_async_context(pool.source(name, source_config))
         values = Values(sources)
         targets: dict[str, FlinkTarget] = {}
         for name, target_config in config.targets.items():
@@ -108,19 +138,8 @@ async def open_world(
             ledger=ledger,
             clock=clock,
             observe=observe,
-            fingerprint=key.fingerprint,
+            fingerprint=pool.key.fingerprint,
         )
-
-
-@asynccontextmanager
-async def _source(
-    name: str, config: SourceConfig, observe: Observer, key: FingerprintKey
-) -> AsyncIterator[Source]:
-    source = open_source(name, config, observe, key.digest)
-    try:
-        yield source
-    finally:
-        await source.aclose()
 
 
 def _authorization(values: Values, name: str, config: TargetConfig) -> Authorize:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rotator.clock import SystemClock
-from rotator.compose import Values, fan_out, open_ledger, open_world
+from rotator.compose import SourcePool, Values, fan_out, open_ledger, open_world
 from rotator.config.load import load
 from rotator.config.models import Config, HttpConfig, RotationConfig
 from rotator.errors import ConfigurationError, Problem, RotatorError, RunInProgress
@@ -22,11 +22,13 @@ from rotator.model import RunResult
 from rotator.observe import log as logs
 from rotator.observe.metrics import Metrics
 from rotator.ports import Clock
+from rotator.rotation.keep import Keeper
 from rotator.rotation.run import Order
-from rotator.rotation.survey import secret_versions
+from rotator.rotation.survey import probe_secrets
 from rotator.runner import Runner
 from rotator.schedule import Schedule, missed_while_down
 from rotator.state import DaemonState
+from rotator.watch import Watch, next_change
 from rotator.web.app import create_app
 from rotator.web.server import serving
 
@@ -34,8 +36,9 @@ log = logging.getLogger(__name__)
 
 DRAIN = 8.0
 """Seconds for requests under way at SIGTERM; with the rest of the shutdown it stays below 10."""
-RETRY_AFTER_FAILURE = 10
-"""Ticks of the watch after a run that did not succeed, before the watch tries again by itself."""
+_SHORTEST_PAUSE = 30.0
+_LONGEST_PAUSE = 600.0
+"""Seconds between runs that leases call for, where the one before did not help."""
 
 
 @dataclass(slots=True)
@@ -49,10 +52,13 @@ class Daemon:
     clock: Clock
     stop: asyncio.Event
     schedule: Schedule = field(init=False)
-    _watched: dict[str, int] = field(default_factory=dict)
+    keeper: Keeper = field(default_factory=Keeper)
+    _watches: dict[str, Watch] = field(default_factory=dict)
+    _lease_runs: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Rotation → not again before (monotonic), and the pause after that, in seconds."""
 
     def __post_init__(self) -> None:
-        self.schedule = Schedule(self.on_cron, self.on_watch, self.on_heartbeat)
+        self.schedule = Schedule(self.on_cron, self.on_watch, self.on_keep, self.on_heartbeat)
 
     @property
     def config(self) -> Config:
@@ -67,24 +73,41 @@ class Daemon:
         """Look whether a secret has another version than the one that was last acted on."""
         if self.runner.under_way(rotation) or self.stop.is_set():
             return
+        watch = self._watches.setdefault(rotation, Watch())
         try:
             async with self.generations.borrow() as world:
-                versions = await secret_versions(world, rotation)
+                probes = await probe_secrets(world, rotation)
                 seen = await self.ledger.seen_versions(rotation)
                 last = await self.ledger.last_run(rotation)
         except RotatorError as error:
+            watch.failed(error)
             log.warning("watch.failed", extra={"rotation": rotation, "reason": str(error)})
             return
-        if any(seen.get(ref) != version for ref, version in versions.items()):
+        for ref, warning in watch.new_warnings(probes):
+            place = {"rotation": rotation, "secret": str(ref), "reason": warning}
+            log.warning("secret.warning", extra=place)
+        if watch.calls_for_a_run(probes, seen, last):
             self._start(rotation, "watch")
+        elif (seconds := next_change(probes)) is not None:
+            self.schedule.look_again(rotation, seconds)
+
+    async def on_keep(self) -> None:
+        """Tend tokens and leases, and replace credentials whose leases near their end."""
+        try:
+            async with self.generations.borrow() as world:
+                due = await self.keeper.tend(world)
+        except RotatorError as error:
+            log.error("keep.failed", extra={"reason": str(error)})  # noqa: TRY400 - one line
             return
-        if last is None or last.result is RunResult.SUCCEEDED:
-            self._watched.pop(rotation, None)
-            return
-        waited = self._watched[rotation] = self._watched.get(rotation, 0) + 1
-        if waited >= RETRY_AFTER_FAILURE:
-            del self._watched[rotation]
-            self._start(rotation, "watch")
+        now = self.clock.monotonic()
+        self.contacts.kept(now)
+        self._lease_runs = {name: at for name, at in self._lease_runs.items() if name in due}
+        for rotation in due:
+            not_before, pause = self._lease_runs.get(rotation, (now, _SHORTEST_PAUSE))
+            if now >= not_before and self.runner.under_way(rotation) is None:
+                # The next one only if this does not help: each makes credentials anew.
+                self._lease_runs[rotation] = (now + pause, min(_LONGEST_PAUSE, pause * 2))
+                self._start(rotation, "lease")
 
     def on_heartbeat(self) -> None:
         self.contacts.beat(self.clock.monotonic())
@@ -127,7 +150,7 @@ class Daemon:
         while not self.stop.is_set():
             async with self.generations.borrow() as world:
                 names = list(world.config.rotations)
-                looks = (secret_versions(world, name) for name in names)
+                looks = (probe_secrets(world, name) for name in names)
                 answers = await asyncio.gather(*looks, return_exceptions=True)
             troubles = [answer for answer in answers if isinstance(answer, BaseException)]
             for trouble in troubles:
@@ -174,7 +197,8 @@ async def serve(path: Path) -> None:
     observe = fan_out(metrics, logs.Log(), contacts)
     async with AsyncExitStack() as stack:
         ledger, key = await stack.enter_async_context(open_ledger(config.ledger, clock))
-        generations = Generations(lambda config: open_world(config, ledger, key, observe, clock))
+        pool = SourcePool(key, observe)
+        generations = Generations(lambda config: open_world(config, ledger, pool, observe, clock))
         stack.push_async_callback(generations.aclose)
         await generations.replace(config)
         metrics.configured(_targets(config))

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 
 from rotator.config.models import Config
-from rotator.rotation.survey import World
+from rotator.rotation.world import World
 
 OpenWorld = Callable[[Config], AbstractAsyncContextManager[World]]
 

@@ -208,6 +208,48 @@ class Record:
     rotated_at: datetime | None = None
     """When the credential that is in place was put, if it was verified."""
     verified_at: datetime | None = None
+    verified_version: str | None = None
+    """Of the secret; a lease stays alive until its connection was verified with another."""
+
+    @property
+    def leases(self) -> frozenset[str]:
+        """What this connection may live on, if these versions are ids of leases."""
+        return frozenset(filter(None, (self.secret_version, self.verified_version)))
+
+
+class LeaseState(StrEnum):
+    ASKED = "asked"
+    """A read that makes it was sent. Without an answer nobody knows its id: it ends by itself."""
+    LIVE = "live"
+    """Renewed for as long as a connection needs it."""
+    RETIRED = "retired"
+    """No connection needs it any more: revoked after a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease as the ledger keeps it: all that it takes to renew, replace and revoke it."""
+
+    id: str
+    """Also the `secret_version` of the connections that live on it."""
+    ref: SecretRef
+    rotation: str
+    run_id: str
+    state: LeaseState
+    made_at: datetime
+    duration: float
+    """Seconds, as first granted."""
+    renewable: bool
+    expires_at: datetime | None
+    """None: it has no end of its own."""
+    mapping: str
+    """A digest of the options and fields that the credential was made of."""
+    owner: str | None = None
+    """The accessor of the token that it dies with."""
+    owner_ends_at: datetime | None = None
+    """Of that token, as last seen; None: it never does, or nobody knows."""
+    revoke_at: datetime | None = None
+    """Of one that is RETIRED."""
 
 
 class Verdict(StrEnum):
@@ -230,7 +272,8 @@ class Change:
     verdict: Verdict
     reason: str
     credential: Credential | None = None
-    """None exactly where the verdict is INVALID."""
+    """None where the verdict is INVALID, or where `secret` is dynamic: it is made when it is put.
+    """
     secret: SecretRef | None = None
     update: bool = False
     """Whether an update is sent: only for NEW and CHANGED, and DRIFTED unless only warned of."""
@@ -288,7 +331,7 @@ class Run:
     id: str
     rotation: str
     trigger: str
-    """`schedule`, `watch`, `start`, `missed`, `command` or `http`."""
+    """`schedule`, `watch`, `lease`, `start`, `missed`, `resume`, `command` or `http`."""
     started_at: datetime
     finished_at: datetime | None = None
     result: RunResult | None = None
@@ -355,9 +398,46 @@ class SourceRead:
 
     source: str
     operation: str
-    """`read`, `probe` or `login`."""
+    """`read`, `probe`, `renew`, `revoke`, `login` or `renew_token`."""
     result: str
     seconds: float
+    reason: str = ""
+    """Of a failure, in words."""
 
 
-Event = RunStarted | Planned | Updated | Settled | RunFinished | RequestAnswered | SourceRead
+@dataclass(frozen=True, slots=True)
+class TokenSeen:
+    """The token that a source works with. None: it never ends."""
+
+    source: str
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeasesSeen:
+    """All leases of the ledger, after they were tended."""
+
+    leases: tuple[HeldLease, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseChanged:
+    """`what` is made, renewed, retired, revoked, ended, or left: it can't be revoked."""
+
+    lease: HeldLease
+    what: str
+    reason: str = ""
+
+
+Event = (
+    RunStarted
+    | Planned
+    | Updated
+    | Settled
+    | RunFinished
+    | RequestAnswered
+    | SourceRead
+    | TokenSeen
+    | LeasesSeen
+    | LeaseChanged
+)

@@ -13,6 +13,7 @@ from rotator.model import (
     Credential,
     Event,
     Finding,
+    HeldLease,
     Lease,
     Outcome,
     Owner,
@@ -121,6 +122,20 @@ class Ledger(Protocol):
     async def settle(self, record: Record | None, outcome: Outcome) -> None:
         """The end of a connection's part in a run: its new state, if any, and the history."""
         ...
+
+    async def records_of(self, rotation: str) -> tuple[Record, ...]:
+        """Those whose last update was of this rotation, on any target, configured or not."""
+        ...
+
+    async def leases(self, rotation: str | None = None) -> tuple[HeldLease, ...]:
+        """The oldest first."""
+        ...
+
+    async def keep_lease(self, lease: HeldLease, instead_of: str | None = None) -> None:
+        """Write it down as it is now, in place of another id if one is given."""
+        ...
+
+    async def drop_lease(self, lease_id: str) -> None: ...
 
     async def seen(self, rotation: str, versions: Mapping[SecretRef, str]) -> None:
         """Remember which version of each secret the rotation last acted on."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from rotator.errors import RotatorError, RunInProgress
 from rotator.model import Run
 from rotator.rotation.run import Order, execute, new_run
-from rotator.rotation.survey import World
+from rotator.rotation.world import World
 
 log = logging.getLogger(__name__)
 

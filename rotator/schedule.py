@@ -2,19 +2,20 @@
 
 A tick only says that it is time; what happens is decided elsewhere, so a missed, doubled or late
 tick changes nothing but the time. Ticks that were missed while the process was busy or asleep are
-coalesced into one, however late; those missed while it was down are found by `missed`.
+coalesced into one, however late; those missed while it was down are found by `missed_while_down`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from rotator.config.cron import cron_trigger, missed
+from rotator.config.cron import cron_trigger, scheduled_since
 from rotator.config.models import RotationConfig
 
 Tick = Callable[[str], Awaitable[None]]
@@ -26,13 +27,22 @@ class Schedule:
     """Ticks of a set of rotations, which a reload replaces.
 
     `on_cron` and `on_watch` get the name of the rotation; `on_heartbeat` shows that the scheduler
-    turns. They must not raise: APScheduler would only log it.
+    turns; at `on_keep` tokens and leases are tended. They must not raise: APScheduler would only
+    log it.
     """
 
-    def __init__(self, on_cron: Tick, on_watch: Tick, on_heartbeat: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_cron: Tick,
+        on_watch: Tick,
+        on_keep: Callable[[], Awaitable[None]],
+        on_heartbeat: Callable[[], None],
+    ) -> None:
         self._on_cron = on_cron
         self._on_watch = on_watch
+        self._on_keep = on_keep
         self._on_heartbeat = on_heartbeat
+        self._watched: dict[str, timedelta] = {}
         self._scheduler = AsyncIOScheduler(
             timezone="UTC",
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -48,7 +58,9 @@ class Schedule:
         async def heartbeat() -> None:
             self._on_heartbeat()
 
-        self._scheduler.add_job(heartbeat, IntervalTrigger(seconds=HEARTBEAT.total_seconds()))
+        for tick in (heartbeat, self._on_keep):
+            self._scheduler.add_job(tick, IntervalTrigger(seconds=HEARTBEAT.total_seconds()))
+        self._watched = {name: rule.watch for name, rule in rotations.items() if rule.watch}
         for name, rule in rotations.items():
             if rule.schedule:
                 trigger = cron_trigger(
@@ -58,6 +70,20 @@ class Schedule:
             if rule.watch:
                 every = IntervalTrigger(seconds=rule.watch.total_seconds())
                 self._scheduler.add_job(self._on_watch, every, args=[name], id=f"watch:{name}")
+
+    def look_again(self, rotation: str, seconds: float) -> None:
+        """A tick of the watch besides its regular ones; none if the next of these is sooner."""
+        watch = self._watched.get(rotation)
+        if watch is None or seconds >= watch.total_seconds():
+            return
+        due = datetime.now(UTC) + timedelta(seconds=max(1.0, seconds))
+        self._scheduler.add_job(
+            self._on_watch,
+            DateTrigger(due),
+            args=[rotation],
+            id=f"look:{rotation}",
+            replace_existing=True,
+        )
 
     def next_run(self, rotation: str) -> datetime | None:
         try:
@@ -74,6 +100,4 @@ class Schedule:
 
 def missed_while_down(rule: RotationConfig, last: datetime | None, now: datetime) -> bool:
     """Whether a tick was due since the last run; a rotation that never ran has missed nothing."""
-    if rule.schedule is None or last is None:
-        return False
-    return missed(cron_trigger(rule.schedule.cron, rule.schedule.timezone), last, now)
+    return last is not None and scheduled_since(rule.schedule, last, now)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from rotator.config.models import Config, TargetConfig
-from rotator.model import Change, Connection, Outcome, Record, Run
+from rotator.model import Change, Connection, HeldLease, Outcome, Record, Run
 
 Format = Literal["table", "json"]
 Row = Mapping[str, object]
@@ -139,6 +139,22 @@ def record_row(record: Record, phase: str | None = None) -> Row:
         "error": record.error,
         "run": record.run_id,
         "fingerprint": record.fingerprint[:12],
+    }
+
+
+def lease_row(lease: HeldLease) -> Row:
+    return {
+        "source": lease.ref.source,
+        "rotation": lease.rotation,
+        "holder": lease.ref.holder,
+        "state": str(lease.state),
+        "made_at": lease.made_at,
+        "expires_at": lease.expires_at,
+        "token_ends_at": lease.owner_ends_at,
+        "revoke_at": lease.revoke_at,
+        "lease": lease.id,
+        "renewable": lease.renewable,
+        "run": lease.run_id,
     }
 
 

@@ -32,8 +32,13 @@ class DaemonState:
         return self.generations.world.config
 
     def livez(self) -> Health:
-        stalled = self.contacts.stalled(self.clock.monotonic())
-        return Health(not stalled, {"scheduler": "stalled" if stalled else "ok"})
+        now = self.clock.monotonic()
+        stalled, neglected = self.contacts.stalled(now), self.contacts.neglected(now)
+        checks = {
+            "scheduler": "stalled" if stalled else "ok",
+            "leases": "not tended" if neglected else "ok",
+        }
+        return Health(not stalled and not neglected, checks)
 
     async def readyz(self) -> Health:
         checks = {"configuration": "ok", "ledger": "ok"}
@@ -46,7 +51,13 @@ class DaemonState:
         sources = {rule.secret.source for rule in config.rotations.values()}
         for place in self.contacts.unreached(sorted(targets), sorted(sources)):
             checks[place] = "not reached yet"
-        return Health(all(said == "ok" for said in checks.values()), checks)
+        ready = all(said == "ok" for said in checks.values())
+        # Told, and still ready: what the connections have goes on working meanwhile, and a pod
+        # that is taken out of service for it would help nobody.
+        for source in sorted(sources):
+            if trouble := self.contacts.trouble(source):
+                checks.setdefault(f"source {source}", f"reached before, and now: {trouble}")
+        return Health(ready, checks)
 
     async def rotations(self) -> list[RotationView]:
         return [await self._rotation(name, rule) for name, rule in self._config.rotations.items()]

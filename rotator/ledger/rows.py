@@ -9,17 +9,39 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from rotator.errors import LedgerError
-from rotator.model import Outcome, Record, Result, Run, RunResult, SecretRef, Stage
+from rotator.model import (
+    HeldLease,
+    LeaseState,
+    Outcome,
+    Record,
+    Result,
+    Run,
+    RunResult,
+    SecretRef,
+    Stage,
+)
 
-_TIMES = frozenset({"at", "rotated_at", "verified_at", "started_at", "finished_at"})
-V = TypeVar("V", Record, Outcome, Run)
+_TIMES = frozenset(
+    {
+        "at",
+        "rotated_at",
+        "verified_at",
+        "started_at",
+        "finished_at",
+        "made_at",
+        "expires_at",
+        "owner_ends_at",
+        "revoke_at",
+    }
+)
+V = TypeVar("V", Record, Outcome, Run, HeldLease)
 
 
 def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def row(value: Record | Outcome | Run) -> dict[str, Any]:
+def row(value: Record | Outcome | Run | HeldLease) -> dict[str, Any]:
     # Not asdict, which copies deeply: this runs three times for each connection.
     plain = {field.name: storable(getattr(value, field.name)) for field in fields(value)}
     for name in _TIMES & plain.keys():
@@ -27,6 +49,8 @@ def row(value: Record | Outcome | Run) -> dict[str, Any]:
             plain[name] = stamp(plain[name])
     if isinstance(value, Run):
         plain["counts"] = json.dumps(dict(value.counts))
+    if isinstance(value, HeldLease):
+        plain["ref"] = ref_text(value.ref)
     return plain
 
 
@@ -47,6 +71,10 @@ def outcome(found: Mapping[str, Any]) -> Outcome:
 
 def run(found: Mapping[str, Any]) -> Run:
     return _value(Run, found, result=RunResult, counts=json.loads)
+
+
+def lease(found: Mapping[str, Any]) -> HeldLease:
+    return _value(HeldLease, found, state=LeaseState, ref=ref_value)
 
 
 def _value(kind: type[V], found: Mapping[str, Any], **others: Callable[[str], object]) -> V:

@@ -32,6 +32,7 @@ connections = sa.Table(
     sa.Column("verified_fingerprint", sa.String),
     sa.Column("rotated_at", sa.String),
     sa.Column("verified_at", sa.String),
+    sa.Column("verified_version", sa.String),
 )
 """The present state, a row for each connection that was ever touched: model.Record."""
 
@@ -77,6 +78,25 @@ secrets_seen = sa.Table(
 )
 """The version of each secret that a rotation last acted on; `ref` is SecretRef as JSON."""
 
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("ref", sa.String, nullable=False),
+    sa.Column("rotation", sa.String, nullable=False),
+    sa.Column("run_id", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("made_at", sa.String, nullable=False),
+    sa.Column("duration", sa.Float, nullable=False),
+    sa.Column("renewable", sa.Boolean, nullable=False),
+    sa.Column("expires_at", sa.String),
+    sa.Column("mapping", sa.String, nullable=False),
+    sa.Column("owner", sa.String),
+    sa.Column("owner_ends_at", sa.String),
+    sa.Column("revoke_at", sa.String),
+)
+"""Every lease that is not known to have ended: model.HeldLease, `ref` as in secrets_seen."""
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE connections (
@@ -101,6 +121,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE secrets_seen (
             rotation TEXT NOT NULL, ref TEXT NOT NULL, version TEXT NOT NULL,
             PRIMARY KEY (rotation, ref)) WITHOUT ROWID""",
+    ),
+    (
+        "ALTER TABLE connections ADD COLUMN verified_version TEXT",
+        "UPDATE connections SET verified_version = secret_version WHERE stage = 'verified'",
+        """CREATE TABLE leases (
+            id TEXT PRIMARY KEY, ref TEXT NOT NULL, rotation TEXT NOT NULL, run_id TEXT NOT NULL,
+            state TEXT NOT NULL, made_at TEXT NOT NULL, duration REAL NOT NULL,
+            renewable INTEGER NOT NULL, expires_at TEXT, mapping TEXT NOT NULL, owner TEXT,
+            owner_ends_at TEXT, revoke_at TEXT) WITHOUT ROWID""",
     ),
 )
 """Each step is a change that was released; it is never edited, only followed by another."""

@@ -16,9 +16,16 @@ from rotator.errors import RunInProgress
 from rotator.ledger import rows
 from rotator.ledger.engine import Database
 from rotator.ledger.lock import exclusive, rotation_lock
-from rotator.ledger.schema import APPLICATION_ID, connections, outcomes, runs, secrets_seen
+from rotator.ledger.schema import (
+    APPLICATION_ID,
+    connections,
+    leases,
+    outcomes,
+    runs,
+    secrets_seen,
+)
 from rotator.ledger.writer import Writer
-from rotator.model import Outcome, Record, Run, RunResult, SecretRef
+from rotator.model import HeldLease, Outcome, Record, Run, RunResult, SecretRef
 
 KEPT = timedelta(days=400)
 """Of outcomes and runs: more than a year, so that a yearly rotation has a past."""
@@ -33,6 +40,11 @@ _UPSERT = _INSERT.on_conflict_do_update(
     set_={column.name: _INSERT.excluded[column.name] for column in connections.columns},
 )
 _OUTCOME = outcomes.insert()
+_INSERT_LEASE = insert(leases)
+_UPSERT_LEASE = _INSERT_LEASE.on_conflict_do_update(
+    index_elements=["id"],
+    set_={column.name: _INSERT_LEASE.excluded[column.name] for column in leases.columns},
+)
 
 
 class SqlLedger:
@@ -128,7 +140,28 @@ class SqlLedger:
 
         await self._writer.do(work)
 
+    async def keep_lease(self, lease: HeldLease, instead_of: str | None = None) -> None:
+        def work(db: sa.Connection) -> None:
+            if instead_of is not None:
+                db.execute(leases.delete().where(leases.c.id == instead_of))
+            db.execute(_UPSERT_LEASE, rows.row(lease))
+
+        await self._writer.do(work)
+
+    async def drop_lease(self, lease_id: str) -> None:
+        await self._execute(leases.delete().where(leases.c.id == lease_id))
+
     # What is asked of it
+
+    async def leases(self, rotation: str | None = None) -> tuple[HeldLease, ...]:
+        statement = leases.select().order_by(leases.c.made_at, leases.c.id)
+        if rotation is not None:
+            statement = statement.where(leases.c.rotation == rotation)
+        return tuple(rows.lease(row) for row in await self._all(statement))
+
+    async def records_of(self, rotation: str) -> tuple[Record, ...]:
+        statement = connections.select().where(connections.c.rotation == rotation)
+        return tuple(rows.record(row) for row in await self._all(statement))
 
     async def records(self, target: str) -> Mapping[str, Record]:
         statement = connections.select().where(connections.c.target == target)
@@ -194,7 +227,7 @@ class SqlLedger:
 
         await self._writer.do(work)
 
-    async def _execute(self, statement: sa.Update) -> None:
+    async def _execute(self, statement: sa.Update | sa.Delete) -> None:
         def work(db: sa.Connection) -> None:
             db.execute(statement)
 

@@ -15,6 +15,8 @@ from typing import Any
 from rotator.config.models import LogConfig
 from rotator.model import (
     Event,
+    LeaseChanged,
+    LeasesSeen,
     Planned,
     RequestAnswered,
     Run,
@@ -23,6 +25,7 @@ from rotator.model import (
     RunStarted,
     Settled,
     SourceRead,
+    TokenSeen,
     Updated,
     Verdict,
 )
@@ -161,7 +164,26 @@ class Log:
                     operation=event.operation,
                     result=event.result,
                     seconds=round(event.seconds, 3),
+                    reason=event.reason or None,
                 )
+            case LeaseChanged():
+                self._lease_changed(event)
+            case TokenSeen() | LeasesSeen():
+                pass  # the same every few seconds
+
+    def _lease_changed(self, event: LeaseChanged) -> None:
+        lease = event.lease
+        self._say(
+            f"lease.{event.what.replace(' ', '_')}",
+            logging.WARNING if event.reason else logging.INFO,
+            source=lease.ref.source,
+            rotation=lease.rotation,
+            holder=lease.ref.holder,
+            lease=lease.id,
+            ends=lease.expires_at.isoformat(timespec="seconds") if lease.expires_at else None,
+            revoke=lease.revoke_at.isoformat(timespec="seconds") if lease.revoke_at else None,
+            reason=event.reason or None,
+        )
 
     def _planned(self, event: Planned) -> None:
         run, rotation = event.run_id, event.rotation

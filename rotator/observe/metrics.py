@@ -11,6 +11,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from rotator import __version__
 from rotator.model import (
     Event,
+    HeldLease,
+    LeaseChanged,
+    LeasesSeen,
+    LeaseState,
     Outcome,
     Planned,
     Record,
@@ -21,6 +25,7 @@ from rotator.model import (
     RunResult,
     Settled,
     SourceRead,
+    TokenSeen,
     Verdict,
 )
 from rotator.observe.connections import Connections
@@ -100,6 +105,32 @@ class Metrics:
             buckets=_REQUEST_SECONDS,
             registry=registry,
         )
+        self._source_success = self._of_source(
+            "rotator_source_last_success_timestamp_seconds",
+            "When a source was last read or probed with success.",
+        )
+        self._tokens = self._of_source(
+            "rotator_source_token_expiry_timestamp_seconds",
+            "When the source's own token ends unless it is renewed; absent where it never does.",
+        )
+        self._lease_expiry = Gauge(
+            "rotator_lease_expiry_timestamp_seconds",
+            "When the first of the leases that are in use ends unless it is renewed.",
+            ["source", "rotation"],
+            registry=registry,
+        )
+        self._leases = Gauge(
+            "rotator_leases",
+            "Leases by state: live, retired (to be revoked), asked (its answer was lost).",
+            ["source", "rotation", "state"],
+            registry=registry,
+        )
+        self._lease_changes = Counter(
+            "rotator_lease_changes_total",
+            "What became of leases: made, renewed, retired, revoked, and what failed of it.",
+            ["source", "rotation", "change"],
+            registry=registry,
+        )
         self._reload = Gauge(
             "rotator_config_last_reload_successful",
             "Whether the configuration was taken when it was last read.",
@@ -118,6 +149,9 @@ class Metrics:
     def _time(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["rotation"], registry=self.registry)
 
+    def _of_source(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, ["source"], registry=self.registry)
+
     def __call__(self, event: Event) -> None:
         match event:
             case Planned():
@@ -131,9 +165,16 @@ class Metrics:
                 self._request_seconds.labels(target, method).observe(seconds)
                 if status == "429":
                     self._throttled.labels(target).inc()
-            case SourceRead(source, _, result, seconds):
-                self._reads.labels(source, result).inc()
-                self._read_seconds.labels(source).observe(seconds)
+            case SourceRead():
+                self._read(event)
+            case TokenSeen(source, ends_at) if ends_at is not None:
+                self._tokens.labels(source).set(ends_at.timestamp())
+            case TokenSeen(source):
+                self._tokens.remove_by_labels({"source": source})
+            case LeasesSeen(leases):
+                self._leases_seen(leases)
+            case LeaseChanged(lease, what):
+                self._lease_changes.labels(lease.ref.source, lease.rotation, what).inc()
             case _:
                 pass
 
@@ -191,6 +232,22 @@ class Metrics:
                     place.target, place.name, event.rotation
                 ).rotation = event.rotation
 
+    def _read(self, event: SourceRead) -> None:
+        self._reads.labels(event.source, event.result).inc()
+        self._read_seconds.labels(event.source).observe(event.seconds)
+        if event.result == "ok" and event.operation in {"read", "probe"}:
+            self._source_success.labels(event.source).set_to_current_time()
+
+    def _leases_seen(self, held: tuple[HeldLease, ...]) -> None:
+        """Set anew as a whole: a lease that is gone takes its series with it."""
+        self._lease_expiry.clear()
+        self._leases.clear()
+        for lease in held:
+            place = (lease.ref.source, lease.rotation)
+            self._leases.labels(*place, str(lease.state)).inc()
+        for place, ends in _first_ends(held).items():
+            self._lease_expiry.labels(*place).set(ends.timestamp())
+
     def _settled(self, outcome: Outcome) -> None:
         self._credentials.labels(outcome.rotation, outcome.target, str(outcome.result)).inc()
         series = self._connections.at(outcome.target, outcome.connection, outcome.rotation)
@@ -211,3 +268,14 @@ class Metrics:
         self._last.labels(run.rotation).set(run.finished_at.timestamp())
         if run.result is RunResult.SUCCEEDED:
             self._last_success.labels(run.rotation).set(run.finished_at.timestamp())
+
+
+def _first_ends(held: Iterable[HeldLease]) -> Mapping[tuple[str, str], datetime]:
+    """The next end of a live lease, or of the token that it dies with, by source and rotation."""
+    ends: dict[tuple[str, str], datetime] = {}
+    for lease in held:
+        known = [end for end in (lease.expires_at, lease.owner_ends_at) if end is not None]
+        if lease.state is LeaseState.LIVE and known:
+            place = (lease.ref.source, lease.rotation)
+            ends[place] = min([*known, ends[place]] if place in ends else known)
+    return ends

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Never
 
 from rotator.config.models import RotationConfig
-from rotator.errors import TargetError
+from rotator.errors import CredentialInvalid, SourceError, TargetError
 from rotator.model import (
     Change,
     Connection,
@@ -26,11 +26,12 @@ from rotator.model import (
     Stage,
     Updated,
 )
+from rotator.rotation.issue import Issuer
 from rotator.rotation.plan import before_of
 from rotator.rotation.rollout import halted, stages
 from rotator.rotation.sending import Lost, Put, Refused, either, send
-from rotator.rotation.survey import World
 from rotator.rotation.verify import State, judge, pauses, resend_after
+from rotator.rotation.world import World
 
 Key = tuple[str, str]
 """Target and name of a connection."""
@@ -61,6 +62,7 @@ class Execution:
     rotation: str
     rule: RotationConfig
     stop: asyncio.Event
+    issuer: Issuer
     failures: int = 0
     settled: set[Key] = field(default_factory=set)
     _awaited: dict[Key, _Awaited] = field(default_factory=dict)
@@ -118,6 +120,10 @@ class Execution:
         async with ahead:
             if self._over():
                 return
+            issued = await self._issued(change)
+            if issued is None:
+                return
+            change = issued
             intent = self._intent(change, connection)
             await self.world.ledger.intend(intent)
             async with gate:
@@ -125,6 +131,38 @@ class Execution:
                     await self._send(change, connection, intent)
                 elif change.record is not None:
                     await self.world.ledger.put(change.record)  # it never left: as it was
+
+    async def _issued(self, change: Change) -> Change | None:
+        """With its credential, made now if it was not only read; None where it can't be had.
+
+        What the connection has stays in place then.
+        """
+        if change.credential is not None or change.secret is None:
+            return change
+        try:
+            credential = await self.issuer.credential(change, change.secret)
+        except (SourceError, CredentialInvalid) as error:
+            await self._unissued(change, str(error))
+            return None
+        return replace(change, credential=credential)
+
+    async def _unissued(self, change: Change, reason: str) -> None:
+        connection = change.connection
+        self.failures += 1
+        self.settled.add((connection.target, connection.name))
+        outcome = Outcome(
+            run_id=self.run_id,
+            rotation=self.rotation,
+            target=connection.target,
+            connection=connection.name,
+            result=Result.FAILED,
+            reason=reason,
+            at=self.world.clock.now(),
+            phase=connection.phase,
+            resource_version=connection.resource_version,
+        )
+        await self.world.ledger.settle(None, outcome)
+        self.world.observe(Settled(outcome))
 
     async def _send(
         self, change: Change, connection: Connection, intent: Record, *, sent_before: bool = False
@@ -165,6 +203,7 @@ class Execution:
             verified_fingerprint=former.verified_fingerprint if former else None,
             rotated_at=former.rotated_at if former else None,
             verified_at=former.verified_at if former else None,
+            verified_version=former.verified_version if former else None,
         )
 
     # Verifying
@@ -229,9 +268,10 @@ class Execution:
     ) -> Coroutine[Any, Any, None] | None:
         """The step that follows from one look, if any does."""
         awaited.misses = awaited.misses + 1 if now is None else 0
-        if now is not None:
+        credential = awaited.change.credential
+        if now is not None and credential is not None:
             # Before anything shortens it: half a value is still too much of one.
-            now = replace(now, detail=_credential(awaited.change).scrub(now.detail))
+            now = replace(now, detail=credential.scrub(now.detail))
         timeout = self.rule.verify.timeout.total_seconds()
         judgement = judge(
             awaited.before, now, misses=awaited.misses, waited=waited, timeout=timeout
@@ -250,6 +290,7 @@ class Execution:
                     verified_fingerprint=record.fingerprint,
                     rotated_at=awaited.put_at,
                     verified_at=at,
+                    verified_version=record.secret_version,
                 )
                 return self._settle(awaited, Result.ROTATED, reason, waited)
             case State.FAILED:
@@ -257,7 +298,8 @@ class Execution:
                 return self._settle(awaited, Result.FAILED, reason)
             case State.PENDING:
                 interval = self.rule.verify.interval.total_seconds()
-                if not judgement.visible and waited >= resend_after(interval, timeout):
+                late = not judgement.visible and waited >= resend_after(interval, timeout)
+                if late and credential is not None:
                     return self._resend(awaited)
                 return None
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from collections.abc import Mapping
 
 from rotator.config.models import Constant
 from rotator.connection_types import TYPES, Way, fit
 from rotator.errors import CredentialInvalid
 
-__all__ = ["TYPES", "Way", "auth_data", "fit"]
+__all__ = ["TYPES", "Way", "auth_data", "fit", "mapping_digest"]
 
 _TRANSPORTS = ("SSE", "STREAMABLE_HTTP")
+
+
+def mapping_digest(mapping: Mapping[str, str | Constant]) -> str:
+    """Which options come from which fields; changes when that does. No secret goes into it."""
+    plain = {
+        option: {"value": place.value} if isinstance(place, Constant) else place
+        for option, place in mapping.items()
+    }
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
 
 _PLACEHOLDERS = frozenset({"<no value>", "<redacted>", "<nil>", "null", "none", "changeme"})
 """What broken templates and careless hands leave where a secret should be."""

@@ -83,15 +83,77 @@ def decide(
     )
 
 
+def decide_leased(
+    connection: Connection,
+    secret: SecretRef,
+    record: Record | None,
+    stale: str | None,
+    *,
+    reapply_drift: bool = True,
+    force: bool = False,
+    warning: str | None = None,
+) -> Change:
+    """As `decide`, where a credential is made only to be put: so there is none to compare.
+
+    `stale` is why the credential of the record can't stay; None: its lease is good for longer.
+    """
+    verdict, reason, update = _leased_verdict(connection, record, stale, reapply_drift)
+    if force and not update:
+        verdict, reason, update = Verdict.CHANGED, "forced", True
+    return Change(
+        connection,
+        verdict,
+        reason,
+        secret=secret,
+        update=update,
+        record=record,
+        warning=warning,
+    )
+
+
+def _leased_verdict(
+    connection: Connection, record: Record | None, stale: str | None, reapply_drift: bool
+) -> tuple[Verdict, str, bool]:
+    if record is None:
+        return _NEVER
+    if found := _another_uid(connection, record):
+        return found
+    if stale is not None:
+        return Verdict.CHANGED, stale, True
+    verdict, reason, update = _by_stage(connection, record, reapply_drift)
+    if verdict is Verdict.UNCHANGED:
+        reason = "its lease is good for longer"
+    return verdict, reason, update
+
+
+_NEVER = (Verdict.NEW, "never rotated before", True)
+
+
 def _verdict(
     connection: Connection, credential: Credential, record: Record | None, reapply_drift: bool
 ) -> tuple[Verdict, str, bool]:
     if record is None:
-        return Verdict.NEW, "never rotated before", True
-    if record.uid and connection.uid and record.uid != connection.uid:
-        return Verdict.NEW, "the connection was deleted and made again", True
+        return _NEVER
+    if found := _another_uid(connection, record):
+        return found
     if record.fingerprint != credential.fingerprint:
         return Verdict.CHANGED, _why_changed(record, credential), True
+    verdict, reason, update = _by_stage(connection, record, reapply_drift)
+    if verdict is Verdict.UNCHANGED:
+        reason = f"secret version {_short(credential.secret_version)}"
+    return verdict, reason, update
+
+
+def _another_uid(connection: Connection, record: Record) -> tuple[Verdict, str, bool] | None:
+    if record.uid and connection.uid and record.uid != connection.uid:
+        return Verdict.NEW, "the connection was deleted and made again", True
+    return None
+
+
+def _by_stage(
+    connection: Connection, record: Record, reapply_drift: bool
+) -> tuple[Verdict, str, bool]:
+    """Where the credential on record is the one that is wanted."""
     match record.stage:
         case Stage.INTENDED:
             return Verdict.CHANGED, "an update of it was cut off before its answer", True
@@ -108,7 +170,7 @@ def _verdict(
             reason = f"changed by someone else: resource version {then} → {now}"
             return Verdict.DRIFTED, reason, reapply_drift
         case Stage.VERIFIED:
-            return Verdict.UNCHANGED, f"secret version {_short(credential.secret_version)}", False
+            return Verdict.UNCHANGED, "", False
 
 
 def _after_put(connection: Connection, record: Record) -> tuple[Verdict, str, bool]:

@@ -23,7 +23,9 @@ from rotator.model import (
     Verdict,
 )
 from rotator.rotation.apply import Execution
-from rotator.rotation.survey import Survey, World, survey
+from rotator.rotation.issue import Issuer, retire_unused
+from rotator.rotation.survey import Survey, survey
+from rotator.rotation.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,12 @@ async def _rotate(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
     # Remembered before the plan can refuse itself: a version that made it refuse must not wake
     # the watch again and again.
     await world.ledger.seen(order.rotation, seen.versions)
+    # What a run that died made and never put.
+    await retire_unused(world, order.rotation, seen)
     seen.plan.refuse_if_unsafe(rule)
 
-    execution = Execution(world, run.id, order.rotation, rule, stop)
+    issuer = Issuer(world, order.rotation, run.id)
+    execution = Execution(world, run.id, order.rotation, rule, stop, issuer)
     counts: Counter[Result] = Counter()
     for outcome in _without_updates(seen.plan.changes, run, world.clock.now()):
         counts[outcome.result] += 1
@@ -104,7 +109,11 @@ async def _rotate(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
             await world.ledger.settle(None, outcome)
         world.observe(Settled(outcome))
     before = execution.failures
-    await execution.roll_out(seen.plan.changes)
+    try:
+        await execution.roll_out(seen.plan.changes)
+    finally:
+        issuer.close()
+    await retire_unused(world, order.rotation, seen)
 
     untouched = _untouched(seen.plan.changes, execution)
     for change in untouched:

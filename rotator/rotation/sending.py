@@ -15,7 +15,7 @@ from rotator.errors import (
     UpdateUncertain,
 )
 from rotator.model import Connection, Credential, Record
-from rotator.rotation.survey import World
+from rotator.rotation.world import World
 
 MOST_SENDINGS = 7
 """Reads may lag behind writes, so one look that shows the old version proves little."""

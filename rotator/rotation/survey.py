@@ -6,33 +6,29 @@ Nothing here changes anything, so `rotator plan`, a dry run and a run share it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from rotator.config.models import Config, RotationConfig
+from rotator.config.models import RotationConfig
 from rotator.errors import CredentialInvalid, RotatorError, SourceError, TargetError
-from rotator.model import Change, Connection, Credential, Record, Secret, SecretRef
-from rotator.ports import Clock, Ledger, Observer, Source, Target
+from rotator.model import (
+    Change,
+    Connection,
+    Credential,
+    Probe,
+    Record,
+    Secret,
+    SecretRef,
+)
 from rotator.rotation import credential, match
-from rotator.rotation.plan import Plan, decide, invalid
+from rotator.rotation.leased import Leased, leased_now
+from rotator.rotation.plan import Plan, decide, decide_leased, invalid
+from rotator.rotation.world import World
 
 T = TypeVar("T")
 E = TypeVar("E", bound=RotatorError)
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """All that a run touches, as the composition root built it."""
-
-    config: Config
-    targets: Mapping[str, Target]
-    sources: Mapping[str, Source]
-    ledger: Ledger
-    clock: Clock
-    observe: Observer
-    fingerprint: Callable[[Mapping[str, str]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +42,10 @@ class Survey:
     """Target → why its connections couldn't be listed."""
     versions: Mapping[SecretRef, str]
     """Of each secret that was read."""
+    gone: frozenset[tuple[str, str]] = frozenset()
+    """Connections (target, name) on record that no longer exist."""
+    left: frozenset[tuple[str, str]] = frozenset()
+    """Connections on record that exist, but that the rule doesn't match any more."""
 
 
 async def survey(
@@ -54,10 +54,12 @@ async def survey(
     """Raises TargetError where no target of the rotation could be listed.
 
     `only` is a glob on names that limits the changes, but not what `expect` counts. Each distinct
-    secret is read once, however many connections use it.
+    secret is read once, however many connections use it; where a read would make a credential,
+    nothing is read, and the leases in the ledger decide.
     """
     rule = world.config.rotations[rotation]
-    matched, failures = await _matched(world, rule)
+    listed, failures = await _listed(world, rule)
+    matched = _matching(rule, listed)
     chosen = [
         connection
         for connections in matched.values()
@@ -65,9 +67,10 @@ async def survey(
         if only is None or fnmatchcase(connection.name, only)
     ]
     refs = {_key(connection): _ref(world, rotation, connection) for connection in chosen}
-    distinct = {ref for ref in refs.values() if isinstance(ref, SecretRef)}
+    distinct = {ref for ref in refs.values() if isinstance(ref, SecretRef) and not ref.dynamic}
     secrets = await _read_all(world, distinct)
     records = {target: await world.ledger.records(target) for target in matched}
+    leased = await leased_now(world, rotation)
 
     def change(connection: Connection) -> Change:
         ref = refs[_key(connection)]
@@ -78,6 +81,8 @@ async def survey(
             names = ", ".join(others)
             return invalid(connection, f"several rotations match it ({names}): narrow match", ref)
         record = records[connection.target].get(connection.name)
+        if ref.dynamic:
+            return _decide_leased(rule, connection, ref, record, leased, force=force)
         return _decide(world, rule, connection, secrets[ref], record, force=force)
 
     plan = Plan(
@@ -89,36 +94,48 @@ async def survey(
     versions = {
         ref: secret.version for ref, secret in secrets.items() if isinstance(secret, Secret)
     }
-    return Survey(plan, matched, failures, versions)
+    recorded = {
+        (target, name)
+        for target, of_target in records.items()
+        for name, record in of_target.items()
+        if record.rotation == rotation
+    }
+    # A listing that was narrowed to a type has every name that this rotation can have put.
+    gone = frozenset(recorded - _keys(listed))
+    left = frozenset(recorded - _keys(matched) - gone)
+    return Survey(plan, matched, failures, versions, gone, left)
 
 
-async def secret_versions(world: World, rotation: str) -> Mapping[SecretRef, str]:
-    """The present version of each secret of a rotation, without its value where the source can.
+async def probe_secrets(world: World, rotation: str) -> Mapping[SecretRef, Probe]:
+    """What each secret of a rotation is at now, without its value where the source can.
 
     What the watch looks at. Raises TargetError or SourceError: a look that fails decides nothing.
+    Leased credentials have no version to look at; their leases are watched elsewhere.
     """
     rule = world.config.rotations[rotation]
-    matched, failures = await _matched(world, rule)
+    listed, failures = await _listed(world, rule)
     for error in failures.values():
         raise error
     refs = {
         ref
-        for connections in matched.values()
+        for connections in _matching(rule, listed).values()
         for connection in connections
-        if isinstance(ref := _ref(world, rotation, connection), SecretRef)
+        if isinstance(ref := _ref(world, rotation, connection), SecretRef) and not ref.dynamic
     }
-    probe = {ref: world.sources[ref.source].probe(ref) for ref in refs}
-    found = dict(zip(probe, await asyncio.gather(*probe.values()), strict=True))
-    return {ref: probe.version for ref, probe in found.items()}
+    probes = {ref: world.sources[ref.source].probe(ref) for ref in refs}
+    return dict(zip(probes, await asyncio.gather(*probes.values()), strict=True))
 
 
 def _key(connection: Connection) -> tuple[str, str]:
     return connection.target, connection.name
 
 
-async def _matched(
-    world: World, rule: RotationConfig
-) -> tuple[dict[str, tuple[Connection, ...]], dict[str, TargetError]]:
+Listed = Mapping[str, tuple[Connection, ...]]
+"""Target → connections."""
+
+
+async def _listed(world: World, rule: RotationConfig) -> tuple[Listed, Mapping[str, TargetError]]:
+    """Raises TargetError where no target could be listed."""
     narrowed = match.only_type(rule.match)
     answers = await asyncio.gather(
         *(
@@ -126,16 +143,23 @@ async def _matched(
             for name in rule.targets
         )
     )
-    matched: dict[str, tuple[Connection, ...]] = {}
-    failures: dict[str, TargetError] = {}
-    for name, answer in zip(rule.targets, answers, strict=True):
-        if isinstance(answer, TargetError):
-            failures[name] = answer
-        else:
-            matched[name] = tuple(c for c in answer if match.matches(rule.match, c))
-    if not matched:
+    found = dict(zip(rule.targets, answers, strict=True))
+    failures = {name: given for name, given in found.items() if isinstance(given, TargetError)}
+    listed = {name: given for name, given in found.items() if not isinstance(given, TargetError)}
+    if not listed:
         raise next(iter(failures.values()))
-    return matched, failures
+    return listed, failures
+
+
+def _matching(rule: RotationConfig, listed: Listed) -> dict[str, tuple[Connection, ...]]:
+    return {
+        target: tuple(c for c in connections if match.matches(rule.match, c))
+        for target, connections in listed.items()
+    }
+
+
+def _keys(connections: Listed) -> set[tuple[str, str]]:
+    return {_key(connection) for found in connections.values() for connection in found}
 
 
 def _ref(world: World, rotation: str, connection: Connection) -> SecretRef | CredentialInvalid:
@@ -150,8 +174,42 @@ def _ref(world: World, rotation: str, connection: Connection) -> SecretRef | Cre
 async def _read_all(
     world: World, refs: Iterable[SecretRef]
 ) -> Mapping[SecretRef, Secret | SourceError]:
-    reads = {ref: _or_error(world.sources[ref.source].read(ref), SourceError) for ref in refs}
-    return dict(zip(reads, await asyncio.gather(*reads.values()), strict=True))
+    by_source: dict[str, list[SecretRef]] = {}
+    for ref in refs:
+        by_source.setdefault(ref.source, []).append(ref)
+    answers: dict[SecretRef, Secret | SourceError] = {}
+    reads = (world.sources[name].read_all(wanted) for name, wanted in by_source.items())
+    for answered in await asyncio.gather(*reads):
+        answers |= answered
+    return answers
+
+
+def _decide_leased(
+    rule: RotationConfig,
+    connection: Connection,
+    ref: SecretRef,
+    record: Record | None,
+    leased: Leased | None,
+    *,
+    force: bool,
+) -> Change:
+    try:
+        known = credential.fit(connection.type, rule.credential) is not None
+    except CredentialInvalid as error:
+        return invalid(connection, str(error), ref)
+    return decide_leased(
+        connection,
+        ref,
+        record,
+        leased.stale(record.secret_version, rule) if record and leased else None,
+        reapply_drift=rule.on_drift == "reapply",
+        force=force,
+        warning=_unknown_type(connection, known=known),
+    )
+
+
+def _unknown_type(connection: Connection, *, known: bool) -> str | None:
+    return None if known else f"type {connection.type} is not known: keys are sent as written"
 
 
 def _decide(
@@ -177,7 +235,7 @@ def _decide(
         record,
         reapply_drift=rule.on_drift == "reapply",
         force=force,
-        warning=None if known else f"type {connection.type} is not known: keys are sent as written",
+        warning=_unknown_type(connection, known=known),
     )
 
 

@@ -97,27 +97,32 @@ class ThreadedSource:
             except SourceError as error:
                 answers = {ref: type(error)(self._name, ref.path, error.message) for ref in refs}
             finally:
-                seconds = monotonic() - started
                 for ref in refs:
-                    answer = answers.get(ref, SourceUnavailable)
-                    result = "ok" if isinstance(answer, Secret) else answer.result
-                    self._observe(SourceRead(self._name, "read", result, seconds))
+                    self._tell("read", started, answers.get(ref, SourceUnavailable))
             return answers
 
     async def _observed(self, operation: str, path: str, call: Callable[[], T]) -> T:
         async with self._places:
             started = monotonic()
-            result = "ok"
+            outcome: object = SourceUnavailable
             try:
-                return await self._in_thread(path, call)
+                outcome = answer = await self._in_thread(path, call)
             except SourceError as error:
-                result = error.result
+                outcome = error
                 raise
-            except asyncio.CancelledError:
-                result = SourceUnavailable.result
-                raise
+            else:
+                return answer
             finally:
-                self._observe(SourceRead(self._name, operation, result, monotonic() - started))
+                self._tell(operation, started, outcome)
+
+    def _tell(self, operation: str, started: float, outcome: object) -> None:
+        """`outcome` is the answer, the error, or SourceUnavailable where nobody waited for it."""
+        result, reason = "ok", ""
+        if isinstance(outcome, SourceError):
+            result, reason = outcome.result, str(outcome)
+        elif outcome is SourceUnavailable:
+            result = SourceUnavailable.result
+        self._observe(SourceRead(self._name, operation, result, monotonic() - started, reason))
 
     async def _in_thread(self, path: str, call: Callable[[], T], seconds: float | None = None) -> T:
         seconds = self._timeout if seconds is None else seconds
@@ -143,6 +148,8 @@ class ThreadedSource:
                 finish = _with(done.set_exception, _defect(self._name, path, error))
             else:
                 finish = _with(done.set_result, answer)
+                if done.cancelled():
+                    self._take_back(answer)
             try:
                 loop.call_soon_threadsafe(settle, finish)
             except RuntimeError:
@@ -163,6 +170,14 @@ class ThreadedSource:
                         self._hanging += 1
         except TimeoutError:
             raise SourceUnavailable(self._name, path, f"no answer within {seconds:g} s") from None
+
+    def _take_back(self, answer: object) -> None:
+        """What was made for somebody who has given up."""
+        if isinstance(answer, Secret) and answer.lease is not None:
+            try:
+                self._reader.revoke(answer.lease.id)
+            except SourceError:
+                return  # it ends by itself; the ledger says that it was asked for
 
 
 def on_this_loop(observe: Observer) -> Observer:

@@ -200,7 +200,7 @@ from rotator.sources import open_source
 async def main():
     config = TypeAdapter(SourceConfig).validate_python({{"kind": "{kind}", {options}}})
     try:
-        open_source("mine", config, print, digest)
+        open_source("mine", config, print, lambda content: "")
     except SourceError as error:
         print(error)
 

@@ -1,0 +1,110 @@
+"""Making the credentials that a source makes for us, each when its turn comes.
+
+A read that makes a credential can't be taken back and is never repeated. Before it is sent, the
+ledger knows that it was asked for; before anybody gets its credential, the ledger knows its lease.
+A process that dies in between leaves a lease that the next run finds and revokes, or, if not even
+its answer came, a line that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field, replace
+
+from rotator.errors import SecretInvalid, SourceError, SourceUnavailable
+from rotator.model import (
+    Change,
+    Credential,
+    HeldLease,
+    LeaseChanged,
+    LeaseState,
+    Secret,
+    SecretRef,
+)
+from rotator.rotation import credential, leases
+from rotator.rotation.survey import Survey
+from rotator.rotation.world import World
+
+
+@dataclass(slots=True)
+class Issuer:
+    """One for a run: whoever needs the same credential gets the same."""
+
+    world: World
+    rotation: str
+    run_id: str
+    _reads: dict[SecretRef, asyncio.Task[Secret]] = field(default_factory=dict)
+
+    async def credential(self, change: Change, ref: SecretRef) -> Credential:
+        """Raises SourceError, CredentialInvalid and LedgerError; the first is not tried again."""
+        read = self._reads.get(ref)
+        if read is None:
+            read = self._reads[ref] = asyncio.create_task(self._make(ref))
+        # Shielded: one connection that is given up must not take it from the others.
+        secret = await asyncio.shield(read)
+        rule = self.world.config.rotations[self.rotation]
+        data = credential.auth_data(change.connection.type, rule.credential, secret.fields)
+        return Credential(data, self.world.fingerprint(data), secret.version)
+
+    async def _make(self, ref: SecretRef) -> Secret:
+        now = self.world.clock.now()
+        rule = self.world.config.rotations[self.rotation]
+        asked = HeldLease(
+            id=f"asked-{secrets.token_hex(8)}",
+            ref=ref,
+            rotation=self.rotation,
+            run_id=self.run_id,
+            state=LeaseState.ASKED,
+            made_at=now,
+            duration=0,
+            renewable=False,
+            expires_at=None,
+            mapping=credential.mapping_digest(rule.credential),
+        )
+        await self.world.ledger.keep_lease(asked)
+        source = self.world.sources[ref.source]
+        try:
+            secret = await source.read(ref)
+        except SourceUnavailable as error:
+            # It may have been made all the same; the line stays.
+            self.world.observe(LeaseChanged(asked, "lost", str(error)))
+            raise
+        except SourceError:
+            await self.world.ledger.drop_lease(asked.id)
+            raise
+        if secret.lease is None:
+            await self.world.ledger.drop_lease(asked.id)
+            raise SecretInvalid(ref.source, ref.path, "it comes without a lease; leave out `lease`")
+        lease = leases.made(asked, secret.lease, now)
+        await self.world.ledger.keep_lease(lease, instead_of=asked.id)
+        self.world.observe(LeaseChanged(lease, "made"))
+        try:
+            owner = await source.keep_alive()
+        except SourceError:
+            owner = None  # its end is not known then; the keeper asks again
+        if owner is not None:
+            await self.world.ledger.keep_lease(leases.owned(lease, owner, now))
+        return replace(secret, version=lease.id)
+
+    def close(self) -> None:
+        """Give up what nobody waits for any more: the ledger has its line."""
+        for read in self._reads.values():
+            read.cancel()
+
+
+async def retire_unused(world: World, rotation: str, seen: Survey) -> None:
+    """Under the lock of the rotation, so that no run is about to use what looks unused.
+
+    It is kept for `revoke_after`: a statement that is under way may still use its credential.
+    """
+    now = world.clock.now()
+    rule = world.config.rotations[rotation]
+    found = await world.ledger.leases(rotation)
+    if not found:
+        return
+    records = await world.ledger.records_of(rotation)
+    for lease in leases.unused(found, records, now, gone=seen.gone, left=seen.left):
+        retired = leases.retired(lease, now + rule.secret.revoke_after)
+        await world.ledger.keep_lease(retired)
+        world.observe(LeaseChanged(retired, "retired"))

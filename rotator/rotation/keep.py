@@ -1,0 +1,160 @@
+"""Keeping alive what connections live on: tokens and leases, between runs and during them.
+
+Called every few seconds, and nearly always it asks nobody. All it knows is in the ledger, so what
+one process began another goes on with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from rotator.errors import LeaseGone, PolicyDenied, SourceError
+from rotator.model import HeldLease, LeaseChanged, LeasesSeen, LeaseState, Owner, TokenSeen
+from rotator.rotation import leases
+from rotator.rotation.world import World
+
+_SHORTEST_PAUSE = 10.0
+_LONGEST_PAUSE = 300.0
+"""Seconds between tries that fail."""
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Remembers only what went wrong lately; one for the life of a process."""
+
+    _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Lease or source → not again before (monotonic), and after how many seconds then."""
+
+    async def tend(self, world: World) -> frozenset[str]:
+        """The rotations whose credentials must be replaced now. Raises LedgerError.
+
+        What a source refuses or can't do now is told to the observer, and tried again later.
+        """
+        held = await world.ledger.leases()
+        owners = await self._owners(world)
+        kept = await asyncio.gather(*(self._keep(world, lease, owners) for lease in held))
+        left = tuple(lease for lease in kept if lease is not None)
+        world.observe(LeasesSeen(left))
+        return frozenset(lease.rotation for lease in left if _replace_now(world, lease, owners))
+
+    async def _owners(self, world: World) -> Mapping[str, Owner]:
+        names = [name for name in world.sources if self._may_try(world, f"token of {name}")]
+        answers = await asyncio.gather(*(self._owner(world, name) for name in names))
+        owners = {name: owner for name, owner in zip(names, answers, strict=True) if owner}
+        for name, owner in owners.items():
+            ends = None
+            if owner.lasts is not None:
+                ends = world.clock.now() + timedelta(seconds=owner.lasts)
+            world.observe(TokenSeen(name, ends))
+        return owners
+
+    async def _owner(self, world: World, name: str) -> Owner | None:
+        try:
+            owner = await world.sources[name].keep_alive()
+        except SourceError:
+            self._pause(world, f"token of {name}")  # the source has told the observer
+            return None
+        self._pauses.pop(f"token of {name}", None)
+        return owner
+
+    async def _keep(
+        self, world: World, lease: HeldLease, owners: Mapping[str, Owner]
+    ) -> HeldLease | None:
+        """As it is after this look; None where it is over and done with."""
+        owner = owners.get(lease.ref.source)
+        now = world.clock.now()
+        if owner is not None:
+            lease = await self._written(world, lease, leases.owned(lease, owner, now))
+        if lease.state is not LeaseState.LIVE and leases.over(lease, owner, now):
+            await self._dropped(world, lease, "ended")
+            return None
+        if lease.ref.source not in world.sources or not self._may_try(world, lease.id):
+            return lease
+        if lease.state is LeaseState.RETIRED and lease.revoke_at and lease.revoke_at <= now:
+            return await self._revoked(world, lease)
+        if leases.renewal_due(lease, now):
+            return await self._renewed(world, lease, now)
+        return lease
+
+    async def _renewed(self, world: World, lease: HeldLease, now: datetime) -> HeldLease:
+        try:
+            granted = await world.sources[lease.ref.source].renew(lease.id, lease.duration)
+        except LeaseGone as gone:
+            # Not revoked any more, but replaced: its connections need another.
+            world.observe(LeaseChanged(lease, "ended", str(gone)))
+            return await self._written(
+                world, lease, replace(lease, expires_at=now, renewable=False)
+            )
+        except SourceError as error:
+            self._pause(world, lease.id)
+            world.observe(LeaseChanged(lease, "not renewed", str(error)))
+            return lease
+        self._pauses.pop(lease.id, None)
+        lease = await self._written(world, lease, leases.renewed(lease, granted, now))
+        world.observe(LeaseChanged(lease, "renewed"))
+        return lease
+
+    async def _revoked(self, world: World, lease: HeldLease) -> HeldLease | None:
+        source = world.sources[lease.ref.source]
+        try:
+            await source.revoke(lease.id)
+        except LeaseGone:
+            await self._dropped(world, lease, "ended")
+            return None
+        except PolicyDenied as denied:
+            return await self._shortened(world, lease, denied)
+        except SourceError as error:
+            self._pause(world, lease.id)
+            world.observe(LeaseChanged(lease, "not revoked", str(error)))
+            return lease
+        await self._dropped(world, lease, "revoked")
+        return None
+
+    async def _shortened(
+        self, world: World, lease: HeldLease, denied: PolicyDenied
+    ) -> HeldLease | None:
+        """To renew for a second ends it as well, and every token may: the default policy says so.
+
+        https://developer.hashicorp.com/vault/docs/concepts/lease
+        """
+        try:
+            await world.sources[lease.ref.source].renew(lease.id, 1)
+        except LeaseGone:
+            await self._dropped(world, lease, "ended")
+            return None
+        except SourceError:
+            self._pause(world, lease.id, _LONGEST_PAUSE)
+            world.observe(LeaseChanged(lease, "not revoked", str(denied)))
+            return lease
+        await self._dropped(world, lease, "shortened", str(denied))
+        return None
+
+    async def _written(self, world: World, before: HeldLease, after: HeldLease) -> HeldLease:
+        if after != before:
+            await world.ledger.keep_lease(after)
+        return after
+
+    async def _dropped(self, world: World, lease: HeldLease, what: str, reason: str = "") -> None:
+        await world.ledger.drop_lease(lease.id)
+        self._pauses.pop(lease.id, None)
+        world.observe(LeaseChanged(lease, what, reason))
+
+    def _may_try(self, world: World, what: str) -> bool:
+        return world.clock.monotonic() >= self._pauses.get(what, (0.0, 0.0))[0]
+
+    def _pause(self, world: World, what: str, seconds: float | None = None) -> None:
+        former = self._pauses.get(what, (0.0, 0.0))[1]
+        pause = seconds or min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, former * 2))
+        self._pauses[what] = (world.clock.monotonic() + pause, pause)
+
+
+def _replace_now(world: World, lease: HeldLease, owners: Mapping[str, Owner]) -> bool:
+    rule = world.config.rotations.get(lease.rotation)
+    if rule is None or lease.state is not LeaseState.LIVE:
+        return False
+    now = world.clock.now()
+    ends = leases.ends_at(lease, owners.get(lease.ref.source), now)
+    return leases.replacement_due(lease, ends, now, leases.lead(rule.verify.timeout))

@@ -1,0 +1,55 @@
+"""Whether what the secrets of a rotation look like now is a reason to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rotator.errors import RotatorError, SecretMissing
+from rotator.model import Probe, Run, RunResult, SecretRef
+
+RETRY_AFTER_FAILURE = 10
+"""Looks after a run that did not succeed, before the watch tries again by itself."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """What the looks at one rotation have in common. It decides, and touches nothing."""
+
+    _looks: int = 0
+    """Since a run that did not succeed."""
+    _missing: bool = False
+    """Whether the last look found a secret deleted or absent."""
+    _warnings: frozenset[str] = field(default_factory=frozenset)
+
+    def failed(self, error: RotatorError) -> None:
+        self._missing = isinstance(error, SecretMissing)
+
+    def calls_for_a_run(
+        self, probes: Mapping[SecretRef, Probe], seen: Mapping[SecretRef, str], last: Run | None
+    ) -> bool:
+        """`seen` are the versions that were last acted on, `last` is the last run."""
+        if self._missing or any(seen.get(ref) != probe.version for ref, probe in probes.items()):
+            # What was deleted and is back has its old version: only a run compares the values.
+            self._missing = False
+            return True
+        if last is None or last.result is RunResult.SUCCEEDED:
+            self._looks = 0
+            return False
+        self._looks += 1
+        if self._looks >= RETRY_AFTER_FAILURE:
+            self._looks = 0
+            return True
+        return False
+
+    def new_warnings(self, probes: Mapping[SecretRef, Probe]) -> list[tuple[SecretRef, str]]:
+        """Those that the look before this one did not have."""
+        found = [(ref, probe.warning) for ref, probe in probes.items() if probe.warning]
+        fresh = [(ref, text) for ref, text in found if f"{ref} {text}" not in self._warnings]
+        self._warnings = frozenset(f"{ref} {text}" for ref, text in found)
+        return fresh
+
+
+def next_change(probes: Mapping[SecretRef, Probe]) -> float | None:
+    """Seconds until the first of the secrets is due to change, where the sources know."""
+    return min((p.changes_in for p in probes.values() if p.changes_in is not None), default=None)
