@@ -14,8 +14,8 @@ import pytest
 from rotator.errors import LedgerError, RunInProgress
 from rotator.ledger import SqlLedger, fingerprint_key
 from rotator.ledger.store import KEPT, KEPT_OUTCOMES
-from rotator.model import Result, RunResult, SecretRef, Stage
-from tests.unit.ledger.values import NOW, OUTCOME, RECORD, RUN, now
+from rotator.model import LeaseState, Result, RunResult, SecretRef, Stage
+from tests.unit.ledger.values import LEASE, NOW, OUTCOME, RECORD, RUN, now
 
 
 @pytest.fixture
@@ -119,6 +119,38 @@ async def test_versions_that_were_seen(ledger: SqlLedger) -> None:
     await ledger.seen("openai", {ref: "2", SecretRef("aws", "x"): "7"})
     assert await ledger.seen_versions("openai") == {ref: "2", SecretRef("aws", "x"): "7"}
     assert await ledger.seen_versions("other") == {}
+
+
+async def test_leases_in_every_state(ledger: SqlLedger, path: Path) -> None:
+    asked = replace(LEASE, id="asked-1", state=LeaseState.ASKED, expires_at=None, renewable=False)
+    await ledger.keep_lease(asked)
+    assert await ledger.leases() == (asked,)
+
+    await ledger.keep_lease(LEASE, instead_of="asked-1")
+    assert await ledger.leases() == (LEASE,), "the answer takes the place of the question"
+
+    retired = replace(
+        LEASE, state=LeaseState.RETIRED, revoke_at=NOW, owner="accessor", owner_ends_at=NOW
+    )
+    await ledger.keep_lease(retired)
+    later = replace(LEASE, id="two", rotation="azure", made_at=NOW + timedelta(seconds=1))
+    await ledger.keep_lease(later)
+
+    again = await SqlLedger.open(path, now)
+    assert await again.leases() == (retired, later)
+    assert await again.leases("azure") == (later,)
+    await again.drop_lease(LEASE.id)
+    await again.drop_lease("never was")
+    assert await again.leases() == (later,)
+    await again.aclose()
+
+
+async def test_records_of_a_rotation_on_whatever_target(ledger: SqlLedger) -> None:
+    elsewhere = replace(RECORD, target="staging", verified_version="v1")
+    for record in (RECORD, elsewhere, replace(RECORD, connection="b", rotation="azure")):
+        await ledger.intend(record)
+    assert set(await ledger.records_of("openai")) == {RECORD, elsewhere}
+    assert elsewhere.leases == {"v1", "v2"}
 
 
 async def test_text_of_others_that_is_no_unicode_is_kept_readable(ledger: SqlLedger) -> None:

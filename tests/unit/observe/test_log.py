@@ -20,6 +20,8 @@ from rotator.model import (
     Connection,
     Credential,
     Event,
+    LeaseChanged,
+    LeasesSeen,
     Outcome,
     Planned,
     RequestAnswered,
@@ -34,6 +36,7 @@ from rotator.model import (
     Verdict,
 )
 from rotator.observe import log
+from tests.unit.observe.test_metrics import LEASE
 
 CANARY = "sk-canary-value"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -172,6 +175,28 @@ def test_a_source_that_fails_is_a_warning(lines: Lines) -> None:
     log.Log()(SourceRead("vault", "read", "denied", 0.01))
     (line,) = lines()
     assert (line["level"], line["source"], line["result"]) == ("warning", "vault", "denied")
+
+
+def test_leases_are_told_by_id_and_a_trouble_with_one_is_a_warning(lines: Lines) -> None:
+    log.configure(LogConfig())
+    tell = log.Log()
+    tell(LeaseChanged(LEASE, "made"))
+    tell(LeaseChanged(LEASE, "not renewed", "source vault: it is sealed"))
+    tell(LeasesSeen((LEASE,)))
+    made, failed = lines()
+    its = {
+        "source": "vault",
+        "rotation": "openai",
+        "lease": LEASE.id,
+        "ends": "2026-11-20T12:01:00+00:00",
+    }
+    assert {"event": "lease.made", "level": "info", **its}.items() <= made.items()
+    reason = {
+        "event": "lease.not_renewed",
+        "level": "warning",
+        "reason": "source vault: it is sealed",
+    }
+    assert {**reason, **its}.items() <= failed.items()
 
 
 def test_configured_again_it_says_everything_once(lines: Lines) -> None:

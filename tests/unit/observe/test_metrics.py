@@ -13,6 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from rotator.model import (
     Change,
     Connection,
+    HeldLease,
+    LeaseChanged,
+    LeasesSeen,
+    LeaseState,
     Outcome,
     Planned,
     Record,
@@ -21,15 +25,29 @@ from rotator.model import (
     Run,
     RunFinished,
     RunResult,
+    SecretRef,
     Settled,
     SourceRead,
     Stage,
+    TokenSeen,
     Verdict,
 )
 from rotator.observe.metrics import Metrics
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = datetime(2026, 11, 20, 12, 1, tzinfo=UTC)
+LEASE = HeldLease(
+    id="database/creds/flink/one",
+    ref=SecretRef("vault", "creds/flink", "database", holder="openai"),
+    rotation="openai",
+    run_id="run-1",
+    state=LeaseState.LIVE,
+    made_at=NOW,
+    duration=3600,
+    renewable=True,
+    expires_at=LATER,
+    mapping="m",
+)
 RUN = Run("run-1", "openai", "command", NOW, LATER, RunResult.SUCCEEDED)
 
 
@@ -55,6 +73,9 @@ def filled() -> Metrics:
         Settled(outcome("a")),
         Settled(outcome("b", Result.FAILED, "INVALID_AUTH")),
         RunFinished(RUN),
+        TokenSeen("vault", LATER),
+        LeaseChanged(LEASE, "made"),
+        LeasesSeen((LEASE,)),
     ):
         metrics(event)
     return metrics
@@ -85,6 +106,11 @@ def test_the_names_are_those_of_the_interface() -> None:
         "rotator_target_throttled",
         "rotator_source_reads",
         "rotator_source_read_duration_seconds",
+        "rotator_source_last_success_timestamp_seconds",
+        "rotator_source_token_expiry_timestamp_seconds",
+        "rotator_lease_expiry_timestamp_seconds",
+        "rotator_leases",
+        "rotator_lease_changes",
         "rotator_config_last_reload_successful",
     } <= families
 
@@ -104,6 +130,45 @@ def test_values() -> None:
     assert value(metrics, "rotator_connection_phase", phase="READY", **b) == 0
     rotated = "rotator_connection_last_rotated_timestamp_seconds"
     assert value(metrics, rotated, target="prod", connection="a", rotation="openai") == last - 1.5
+
+
+def test_leases_end_with_the_first_of_them_or_with_its_token() -> None:
+    metrics = filled()
+    place = {"source": "vault", "rotation": "openai"}
+    ends = "rotator_lease_expiry_timestamp_seconds"
+    assert value(metrics, ends, **place) == LATER.timestamp()
+    later = replace(LEASE, id="two", expires_at=LATER.replace(hour=20))
+    metrics(LeasesSeen((later, replace(later, id="three", owner_ends_at=NOW))))
+    assert value(metrics, ends, **place) == NOW.timestamp()
+    assert value(metrics, "rotator_leases", state="live", **place) == 2
+    retired = replace(later, state=LeaseState.RETIRED)
+    metrics(LeasesSeen((retired,)))
+    assert value(metrics, ends, **place) is None, "nobody lives on a retired one"
+    assert value(metrics, "rotator_leases", state="live", **place) is None
+    assert value(metrics, "rotator_leases", state="retired", **place) == 1
+    metrics(LeasesSeen((replace(LEASE, expires_at=None),)))
+    assert value(metrics, ends, **place) is None, "it never ends"
+    metrics(LeasesSeen(()))
+    assert 'state="' not in generate_latest(metrics.registry).decode()
+
+
+def test_a_token_that_never_ends_has_no_end() -> None:
+    metrics = filled()
+    ends = "rotator_source_token_expiry_timestamp_seconds"
+    assert value(metrics, ends, source="vault") == LATER.timestamp()
+    metrics(TokenSeen("vault", None))
+    assert value(metrics, ends, source="vault") is None
+
+
+def test_only_a_read_that_worked_moves_the_last_success_of_its_source() -> None:
+    metrics = Metrics()
+    success = "rotator_source_last_success_timestamp_seconds"
+    metrics(SourceRead("vault", "read", "unavailable", 1.0, "source vault: it is sealed"))
+    metrics(SourceRead("vault", "login", "ok", 1.0))
+    assert value(metrics, success, source="vault") is None
+    metrics(SourceRead("vault", "probe", "ok", 1.0))
+    assert value(metrics, success, source="vault") is not None
+    assert value(metrics, "rotator_source_reads_total", source="vault", result="unavailable") == 1
 
 
 def test_a_failure_doesnt_move_the_last_success() -> None:
