@@ -144,6 +144,7 @@ class Metrics:
             self._last_success,
             self._next,
             self._credentials,
+            self._lease_changes,
         )
 
     def _time(self, name: str, text: str) -> Gauge:

@@ -193,6 +193,7 @@ def test_series_of_what_is_gone_go_with_it() -> None:
     assert 'connection="a"' not in text
     assert 'connection="b"' in text
     metrics.configured({"other": ("prod",)})
+    metrics(LeasesSeen(()))
     assert "openai" not in generate_latest(metrics.registry).decode()
 
 
