@@ -35,11 +35,10 @@ def load_config(path: Path) -> Config:
 async def _opened(config: Config, *observers: Observer) -> AsyncIterator[tuple[World, SqlLedger]]:
     clock = SystemClock()
     observe = fan_out(*observers)
-    async with (
-        open_ledger(config.ledger, clock) as (ledger, key),
-        open_world(config, ledger, SourcePool(key, observe), observe, clock) as world,
-    ):
-        yield world, ledger
+    async with open_ledger(config.ledger, clock) as (ledger, key):
+        pool = SourcePool(key, observe, clock)
+        async with open_world(config, ledger, pool, observe, clock) as world:
+            yield world, ledger
 
 
 def _chosen(path: Path, config: Config, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -94,6 +94,7 @@ class SourcePool:
 
     key: FingerprintKey
     observe: Observer
+    clock: Clock
     _opened: list[_Opened] = field(default_factory=list)
 
     @asynccontextmanager
@@ -101,7 +102,7 @@ class SourcePool:
         """Raises SourceError where it can't be opened."""
         found = next((o for o in self._opened if (o.name, o.config) == (name, config)), None)
         if found is None:
-            opened = open_source(name, config, self.observe, self.key.digest)
+            opened = open_source(name, config, self.observe, self.key.digest, self.clock.monotonic)
             found = _Opened(name, config, opened)
             self._opened.append(found)
         found.users += 1

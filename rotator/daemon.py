@@ -197,7 +197,7 @@ async def serve(path: Path) -> None:
     observe = fan_out(metrics, logs.Log(), contacts)
     async with AsyncExitStack() as stack:
         ledger, key = await stack.enter_async_context(open_ledger(config.ledger, clock))
-        pool = SourcePool(key, observe)
+        pool = SourcePool(key, observe, clock)
         generations = Generations(lambda config: open_world(config, ledger, pool, observe, clock))
         stack.push_async_callback(generations.aclose)
         await generations.replace(config)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import monotonic
+
 from rotator.config.models import AwsSource, FileSource, SourceConfig, VaultSource
 from rotator.errors import SourceError
 from rotator.ports import Observer
@@ -12,15 +15,19 @@ _EXTRAS = {"hvac": "vault", "requests": "vault", "boto3": "aws", "botocore": "aw
 
 
 def open_source(
-    name: str, config: SourceConfig, observe: Observer, digest: Digest
+    name: str,
+    config: SourceConfig,
+    observe: Observer,
+    digest: Digest,
+    now: Callable[[], float] = monotonic,
 ) -> ThreadedSource:
     """Nothing is read and nobody logs in before the first use.
 
-    `digest` makes versions of secrets whose engine keeps none. Needs a running loop, and is told
-    there what happens. Raises SourceError.
+    `digest` makes versions of secrets whose engine keeps none; `now` is in seconds and never goes
+    back. Needs a running loop, and is told there what happens. Raises SourceError.
     """
     try:
-        reader = _reader(name, config, on_this_loop(observe), digest)
+        reader = _reader(name, config, on_this_loop(observe), digest, now)
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
         if package not in _EXTRAS:
@@ -31,7 +38,13 @@ def open_source(
     return ThreadedSource(name, reader, config.timeout.total_seconds(), observe)
 
 
-def _reader(name: str, config: SourceConfig, observe: Observer, digest: Digest) -> Reader:
+def _reader(
+    name: str,
+    config: SourceConfig,
+    observe: Observer,
+    digest: Digest,
+    now: Callable[[], float],
+) -> Reader:
     match config:
         case FileSource():
             from rotator.sources.file import FileReader
@@ -40,7 +53,7 @@ def _reader(name: str, config: SourceConfig, observe: Observer, digest: Digest) 
         case VaultSource():
             from rotator.sources.vault import VaultReader
 
-            return VaultReader(name, config, observe, digest)
+            return VaultReader(name, config, observe, digest, now)
         case AwsSource():
             from rotator.sources.aws import AwsReader
 
