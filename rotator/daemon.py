@@ -24,7 +24,8 @@ from rotator.observe.metrics import Metrics
 from rotator.ports import Clock
 from rotator.rotation.keep import Keeper
 from rotator.rotation.run import Order
-from rotator.rotation.survey import probe_secrets
+from rotator.rotation.survey import examine_leased, probe_secrets
+from rotator.rotation.world import World
 from rotator.runner import Runner
 from rotator.schedule import Schedule, missed_while_down
 from rotator.state import DaemonState
@@ -150,7 +151,7 @@ class Daemon:
         while not self.stop.is_set():
             async with self.generations.borrow() as world:
                 names = list(world.config.rotations)
-                looks = (probe_secrets(world, name) for name in names)
+                looks = (_reach(world, name) for name in names)
                 answers = await asyncio.gather(*looks, return_exceptions=True)
             troubles = [answer for answer in answers if isinstance(answer, BaseException)]
             for trouble in troubles:
@@ -186,6 +187,15 @@ class Daemon:
                 raise ConfigurationError(
                     (Problem(str(self.path), 0, key, "a change of this section needs a restart"),)
                 )
+
+
+async def _reach(world: World, rotation: str) -> None:
+    """Every target and source of a rotation, without making a credential."""
+    await probe_secrets(world, rotation)
+    for finding in await examine_leased(world, rotation):
+        if finding.problem:
+            place = {"rotation": rotation, "what": finding.what, "reason": finding.problem}
+            log.warning("permission.missing", extra=place)
 
 
 async def serve(path: Path) -> None:

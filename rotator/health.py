@@ -33,7 +33,7 @@ class Contacts:
         match event:
             case RequestAnswered(target=target, status=status) if status.startswith("2"):
                 self._reached.add(f"target {target}")
-            case SourceRead(source=source, operation="read" | "probe", result="ok"):
+            case SourceRead(source=source, operation="read" | "probe" | "examine", result="ok"):
                 self._reached.add(f"source {source}")
                 self._troubles.pop(source, None)
             case SourceRead(source=source, reason=reason) if reason:

@@ -398,7 +398,7 @@ class SourceRead:
 
     source: str
     operation: str
-    """`read`, `probe`, `renew`, `revoke`, `login` or `renew_token`."""
+    """`read`, `probe`, `examine`, `renew`, `revoke`, `login` or `renew_token`."""
     result: str
     seconds: float
     reason: str = ""

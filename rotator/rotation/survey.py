@@ -17,6 +17,7 @@ from rotator.model import (
     Change,
     Connection,
     Credential,
+    Finding,
     Probe,
     Record,
     Secret,
@@ -112,18 +113,35 @@ async def probe_secrets(world: World, rotation: str) -> Mapping[SecretRef, Probe
     What the watch looks at. Raises TargetError or SourceError: a look that fails decides nothing.
     Leased credentials have no version to look at; their leases are watched elsewhere.
     """
+    refs = [ref for ref in await _refs(world, rotation) if not ref.dynamic]
+    probes = (world.sources[ref.source].probe(ref) for ref in refs)
+    return dict(zip(refs, await asyncio.gather(*probes), strict=True))
+
+
+async def examine_leased(world: World, rotation: str) -> tuple[Finding, ...]:
+    """Whether the source would make the credentials of a rotation; nothing if it only reads.
+
+    Raises TargetError or SourceError.
+    """
+    if world.config.rotations[rotation].secret.dynamic is None:
+        return ()
+    refs = [ref for ref in await _refs(world, rotation) if ref.dynamic]
+    source = world.sources[world.config.rotations[rotation].secret.source]
+    return await source.examine(refs, ()) if refs else ()
+
+
+async def _refs(world: World, rotation: str) -> tuple[SecretRef, ...]:
+    """Each once. Raises TargetError where any target could not be listed."""
     rule = world.config.rotations[rotation]
     listed, failures = await _listed(world, rule)
     for error in failures.values():
         raise error
-    refs = {
-        ref
+    refs = (
+        _ref(world, rotation, connection)
         for connections in _matching(rule, listed).values()
         for connection in connections
-        if isinstance(ref := _ref(world, rotation, connection), SecretRef) and not ref.dynamic
-    }
-    probes = {ref: world.sources[ref.source].probe(ref) for ref in refs}
-    return dict(zip(probes, await asyncio.gather(*probes.values()), strict=True))
+    )
+    return tuple(dict.fromkeys(ref for ref in refs if isinstance(ref, SecretRef)))
 
 
 def _key(connection: Connection) -> tuple[str, str]:

@@ -78,8 +78,8 @@ class ThreadedSource:
         self, refs: Collection[SecretRef], watched: Collection[SecretRef]
     ) -> tuple[Finding, ...]:
         asked = 1 + len(refs) + len(watched)  # one after another, each within its own timeout
-        return await self._in_thread(
-            "", lambda: self._reader.examine(refs, watched), self._timeout * asked
+        return await self._observed(
+            "examine", "", lambda: self._reader.examine(refs, watched), self._timeout * asked
         )
 
     async def aclose(self) -> None:
@@ -101,12 +101,14 @@ class ThreadedSource:
                     self._tell("read", started, answers.get(ref, SourceUnavailable))
             return answers
 
-    async def _observed(self, operation: str, path: str, call: Callable[[], T]) -> T:
+    async def _observed(
+        self, operation: str, path: str, call: Callable[[], T], seconds: float | None = None
+    ) -> T:
         async with self._places:
             started = monotonic()
             outcome: object = SourceUnavailable
             try:
-                outcome = answer = await self._in_thread(path, call)
+                outcome = answer = await self._in_thread(path, call, seconds)
             except SourceError as error:
                 outcome = error
                 raise
