@@ -1,0 +1,121 @@
+"""HTTP for botocore, with a deadline and a size that its own has not.
+
+botocore's timeouts are of one attempt, and start anew with every byte that comes. Its event
+`before-send` lets a handler do the sending.
+https://botocore.amazonaws.com/v1/documentation/api/latest/topics/events.html
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import ConnectionClosedError, HTTPClientError
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of an answer: twenty secrets of 64 KiB, of which JSON may make six times as many."""
+
+CONNECT = 3.0
+READ = 10.0
+
+
+class GaveUp(Exception):
+    """Of this module's own accord. None of botocore's errors, for those are tried again."""
+
+
+class Wire:
+    """Sends for all clients of one source. Thread-safe."""
+
+    def __init__(self, timeout: float, monotonic: Callable[[], float]) -> None:
+        """`timeout` is that of the source, in seconds; no attempt is given longer."""
+        self._timeouts = (min(CONNECT, timeout), min(READ, timeout))
+        self._monotonic = monotonic
+        self._of_thread = threading.local()
+        self._lock = threading.Lock()
+        self._sessions: dict[tuple[str, str], URLLib3Session] = {}
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """What this thread sends must be answered in time, or ends in GaveUp.
+
+        The outermost wins: work that consists of other work has one deadline for all of it.
+        """
+        if self._deadline() is not None:
+            yield
+            return
+        self._of_thread.deadline = self._monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._of_thread.deadline = None
+
+    def sender(self, ca_bundle: str | bool) -> Callable[..., AWSResponse]:
+        """A handler of `before-send`. `ca_bundle` is as botocore's `verify`."""
+
+        def send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+            self._check()
+            request.stream_output = True  # else botocore reads all of it, however long that takes
+            response = self._session(request.url, ca_bundle).send(request)
+            content = self._content(response.raw)
+            expected = response.headers.get("Content-Length", "")
+            if expected.isdecimal() and len(content) < int(expected):
+                raise ConnectionClosedError(endpoint_url=request.url)
+            return AWSResponse(request.url, response.status_code, response.headers, _Whole(content))
+
+        return send
+
+    def close(self) -> None:
+        with self._lock:
+            sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            session.close()
+
+    def _session(self, url: str, ca_bundle: str | bool) -> URLLib3Session:
+        place = urlsplit(url)
+        with self._lock:
+            key = (place.scheme, place.netloc)
+            if key not in self._sessions:
+                self._sessions[key] = URLLib3Session(
+                    verify=ca_bundle,
+                    proxies=get_environ_proxies(url),
+                    timeout=self._timeouts,
+                )
+            return self._sessions[key]
+
+    def _content(self, raw: Any) -> bytes:
+        content = bytearray()
+        try:
+            with raw:
+                while piece := raw.read1(65536):
+                    content += piece
+                    self._check(len(content))
+        except (HTTPError, OSError) as error:
+            raise HTTPClientError(error=type(error).__name__) from None
+        return bytes(content)
+
+    def _deadline(self) -> float | None:
+        return getattr(self._of_thread, "deadline", None)
+
+    def _check(self, size: int = 0) -> None:
+        if size > LARGEST:
+            raise GaveUp(f"it has more than {LARGEST // 1024 // 1024} MiB")
+        deadline = self._deadline()
+        if deadline is not None and self._monotonic() > deadline:
+            raise GaveUp("none in time")
+
+
+class _Whole:
+    """A body as AWSResponse wants it: one that can be streamed."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self._content
