@@ -1,0 +1,148 @@
+"""Event notifications of Vault Enterprise: a hint that it is worth to look, and no more.
+
+They are sent at most once, and none is sent again, so whoever listens goes on looking as well.
+https://developer.hashicorp.com/vault/docs/concepts/events
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from socket import SHUT_RDWR
+from ssl import SSLContext
+
+from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from rotator.errors import SourceError
+
+_TOPIC = "/v1/sys/events/subscribe/kv*?json=true"
+_READING = frozenset({"kv-v2/metadata-read", "kv-v2/data-read"})
+_LARGEST = 256 * 1024
+_SHORTEST_PAUSE = 1.0
+_LONGEST_PAUSE = 300.0
+"""Seconds between tries to connect."""
+
+log = logging.getLogger(__name__)
+
+
+class Events:
+    """A thread that listens, from the first `start` to `close`.
+
+    `token` is called by that thread, and raises SourceError; `hint` gets the path that a change
+    is told of, or nothing after a connection was made: what happened before it, nobody heard.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        token: Callable[[], str],
+        hint: Callable[[str], None],
+        *,
+        namespace: str | None = None,
+        tls: Callable[[], SSLContext | None] = lambda: None,
+        server_name: str | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        self._name = name
+        self._url = url.replace("http", "ws", 1) + _TOPIC
+        self._token = token
+        self._hint = hint
+        self._headers = {"X-Vault-Namespace": namespace} if namespace else {}
+        self._tls = tls
+        self._server_name = server_name
+        self._proxy = proxy
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._connection: ClientConnection | None = None
+
+    def start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closed.is_set():
+                name = f"events of {self._name}"
+                self._thread = threading.Thread(target=self._listen, name=name, daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed.set()
+            connection = self._connection
+        if connection is not None:
+            _hang_up(connection)
+
+    def _listen(self) -> None:
+        pause = _SHORTEST_PAUSE
+        while not self._closed.is_set():
+            try:
+                with self._connected() as connection:
+                    pause = _SHORTEST_PAUSE
+                    self._hint("")
+                    for message in connection:
+                        if path := changed_path(message):
+                            self._hint(path)
+            except InvalidStatus as refused:
+                status = refused.response.status_code
+                if status == 404:
+                    self._say("offers no events (Vault Enterprise does); looks go on as configured")
+                    return
+                self._say(f"refuses events (HTTP {status}); its policy must permit to subscribe")
+                pause = _LONGEST_PAUSE if status == 403 else pause
+            except (WebSocketException, InvalidHandshake, OSError, SourceError) as error:
+                self._say(f"no events for now ({type(error).__name__})")
+            self._closed.wait(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    def _connected(self) -> ClientConnection:
+        token = self._token()
+        tls = self._tls()
+        connection = connect(
+            self._url,
+            additional_headers={**self._headers, "X-Vault-Token": token, "X-Vault-Request": "true"},
+            ssl=tls,
+            server_hostname=self._server_name if tls else None,
+            proxy=self._proxy,
+            compression=None,
+            max_size=_LARGEST,
+            logger=_QUIET,
+        )
+        with self._lock:
+            self._connection = connection
+            closed = self._closed.is_set()
+        if closed:
+            _hang_up(connection)
+        return connection
+
+    def _say(self, what: str) -> None:
+        if not self._closed.is_set():
+            log.warning("source.events", extra={"source": self._name, "reason": what})
+
+
+def _hang_up(connection: ClientConnection) -> None:
+    """Without the handshake that ends a WebSocket, which could hang; whoever reads wakes up."""
+    try:
+        connection.socket.shutdown(SHUT_RDWR)
+    except OSError:
+        return  # it has ended already
+
+
+_QUIET = logging.getLogger(f"{__name__}.protocol")
+"""The library would write down headers, and with them the token."""
+_QUIET.disabled = True
+
+
+def changed_path(message: str | bytes) -> str | None:
+    """The path of the secret that a notification tells of; None for what is no change of one."""
+    try:
+        document = json.loads(message)
+        kind = document["data"]["event_type"]
+        metadata = document["data"]["event"]["metadata"]
+        path = metadata.get("data_path") or metadata["path"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if kind in _READING or not isinstance(path, str):
+        return None
+    return path
