@@ -15,6 +15,8 @@ from http import HTTPStatus
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
+from tests.support.waiting import DEADLINE
+
 TOPIC = "/v1/sys/events/subscribe/kv*?json=true"
 
 
@@ -62,14 +64,20 @@ class EventsServer:
             pass  # a subscriber says nothing; this ends with the connection
 
     def send(self, message: str) -> None:
-        for connection in self.listeners:
+        for connection in self._listening():
             connection.send(message)
 
     def drop(self) -> None:
         """As a node that goes away."""
-        for connection in self.listeners:
+        for connection in self._listening():
             connection.close()
         self.listeners.clear()
+
+    def _listening(self) -> list[ServerConnection]:
+        """A client knows that it is connected before its handler here has begun."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.listeners, DEADLINE)
+            return list(self.listeners)
 
 
 @contextmanager
@@ -80,6 +88,7 @@ def events_running(**settings: object) -> Iterator[EventsServer]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield made
-        made.drop()
+        for connection in made.listeners:
+            connection.close()
         server.shutdown()
         thread.join()
