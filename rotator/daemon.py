@@ -18,7 +18,7 @@ from rotator.errors import ConfigurationError, Problem, RotatorError, RunInProgr
 from rotator.generations import Generations
 from rotator.health import Contacts
 from rotator.ledger import SqlLedger
-from rotator.model import RunResult
+from rotator.model import Event, RunResult, SecretHinted
 from rotator.observe import log as logs
 from rotator.observe.metrics import Metrics
 from rotator.ports import Clock
@@ -29,7 +29,7 @@ from rotator.rotation.world import World
 from rotator.runner import Runner
 from rotator.schedule import Schedule, missed_while_down
 from rotator.state import DaemonState
-from rotator.watch import Watch, next_change
+from rotator.watch import Watch, may_concern, next_change
 from rotator.web.app import create_app
 from rotator.web.server import serving
 
@@ -91,6 +91,12 @@ class Daemon:
             self._start(rotation, "watch")
         elif (seconds := next_change(probes)) is not None:
             self.schedule.look_again(rotation, seconds)
+
+    def on_hint(self, hint: SecretHinted) -> None:
+        """Look soon rather than at the next tick; what is true, the look itself finds out."""
+        for name, rule in self.config.rotations.items():
+            if rule.secret.source == hint.source and may_concern(rule.secret, hint.path):
+                self.schedule.look_again(name, 0)
 
     async def on_keep(self) -> None:
         """Tend tokens and leases, and replace credentials whose leases near their end."""
@@ -204,7 +210,14 @@ async def serve(path: Path) -> None:
     logs.configure(config.log)
     clock = SystemClock()
     metrics, contacts, stop = Metrics(), Contacts(clock.monotonic()), asyncio.Event()
-    observe = fan_out(metrics, logs.Log(), contacts)
+    hints: list[Callable[[SecretHinted], None]] = []
+
+    def hinted(event: Event) -> None:
+        if isinstance(event, SecretHinted):
+            for take in hints:
+                take(event)
+
+    observe = fan_out(metrics, logs.Log(), contacts, hinted)
     async with AsyncExitStack() as stack:
         ledger, key = await stack.enter_async_context(open_ledger(config.ledger, clock))
         pool = SourcePool(key, observe, clock)
@@ -216,6 +229,7 @@ async def serve(path: Path) -> None:
         await _restore(metrics, ledger, config)
         runner = Runner(generations.borrow, stop)
         daemon = Daemon(path, ledger, generations, runner, metrics, contacts, clock, stop)
+        hints.append(daemon.on_hint)
         state = DaemonState(generations, ledger, runner, contacts, clock, daemon.schedule.next_run)
         app = create_app(state, metrics.registry, _token(generations, config.http))
         address = await stack.enter_async_context(serving(app, config.http.host, config.http.port))

@@ -406,6 +406,15 @@ class SourceRead:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretHinted:
+    """A source says by itself that something changed: a reason to look, and no more."""
+
+    source: str
+    path: str
+    """With its mount, as the source writes it; empty: nobody knows what."""
+
+
+@dataclass(frozen=True, slots=True)
 class TokenSeen:
     """The token that a source works with. None: it never ends."""
 
@@ -437,6 +446,7 @@ Event = (
     | RunFinished
     | RequestAnswered
     | SourceRead
+    | SecretHinted
     | TokenSeen
     | LeasesSeen
     | LeaseChanged

@@ -77,6 +77,9 @@ class Schedule:
         if watch is None or seconds >= watch.total_seconds():
             return
         due = datetime.now(UTC) + timedelta(seconds=max(1.0, seconds))
+        planned = self._scheduler.get_job(f"look:{rotation}")
+        if planned is not None and planned.next_run_time <= due:
+            return
         self._scheduler.add_job(
             self._on_watch,
             DateTrigger(due),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rotator.config.models import SecretConfig
 from rotator.errors import RotatorError, SecretMissing
 from rotator.model import Probe, Run, RunResult, SecretRef
 
@@ -53,3 +55,18 @@ class Watch:
 def next_change(probes: Mapping[SecretRef, Probe]) -> float | None:
     """Seconds until the first of the secrets is due to change, where the sources know."""
     return min((p.changes_in for p in probes.values() if p.changes_in is not None), default=None)
+
+
+_PLACEHOLDER = re.compile(r"\\{[a-z]+\\}")
+
+
+def may_concern(secret: SecretConfig, path: str) -> bool:
+    """Whether a change at a path, written with its mount, may be of such a secret.
+
+    An empty path may be anything. KV v2 writes `mount/data/…` and `mount/metadata/…`.
+    """
+    if not path:
+        return True
+    mount = re.escape((secret.mount or "kv").strip("/"))
+    wanted = _PLACEHOLDER.sub("[^/]+", re.escape(secret.path.strip("/")))
+    return re.fullmatch(rf"/?{mount}/(?:[a-z]+/)?{wanted}", path) is not None

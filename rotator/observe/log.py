@@ -23,6 +23,7 @@ from rotator.model import (
     RunFinished,
     RunResult,
     RunStarted,
+    SecretHinted,
     Settled,
     SourceRead,
     TokenSeen,
@@ -168,6 +169,8 @@ class Log:
                 )
             case LeaseChanged():
                 self._lease_changed(event)
+            case SecretHinted(source, path):
+                self._say("source.hint", logging.DEBUG, source=source, path=path)
             case TokenSeen() | LeasesSeen():
                 pass  # the same every few seconds
 

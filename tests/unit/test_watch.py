@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
+from rotator.config.models import SecretConfig
 from rotator.errors import SecretDeleted, SecretMissing, SourceUnavailable
 from rotator.model import Probe, Run, RunResult, SecretRef
-from rotator.watch import RETRY_AFTER_FAILURE, Watch, next_change
+from rotator.watch import RETRY_AFTER_FAILURE, Watch, may_concern, next_change
 
 REF = SecretRef("vault", "flink/openai")
 OTHER = SecretRef("vault", "flink/azure")
@@ -66,3 +69,22 @@ def test_the_first_change_that_is_due() -> None:
     assert next_change({REF: Probe("1", 5.0), OTHER: Probe("1", 30.0)}) == 5.0
     assert next_change({REF: Probe("1")}) is None
     assert next_change({}) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "concerns"),
+    [
+        ("", True),
+        ("kv/data/flink/openai-1", True),
+        ("kv/metadata/flink/openai-1", True),
+        ("kv/flink/openai-1", True),
+        ("kv/data/flink/openai-1/more", False),
+        ("kv/data/flink/", False),
+        ("other/data/flink/openai-1", False),
+        ("kv/data/flinkXopenai-1", False),
+    ],
+)
+def test_which_hints_are_of_a_secret(path: str, concerns: bool) -> None:
+    secret = SecretConfig(source="vault", path="flink/{connection}")
+    assert may_concern(secret, path) is concerns
+    assert may_concern(SecretConfig(source="vault", path="a.b", mount="/m/"), "m/data/aXb") is False
