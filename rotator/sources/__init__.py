@@ -57,4 +57,4 @@ def _reader(
         case AwsSource():
             from rotator.sources.aws import AwsReader
 
-            return AwsReader(name, config)
+            return AwsReader(name, config, monotonic=now)
