@@ -121,7 +121,7 @@ class Client:
                 try:
                     self._made = self._make()
                 except Exception as error:  # noqa: BLE001 - translated, or raised again if unknown
-                    failure = self._errors.of(path, error)
+                    failure = self._errors.of_login(path, error)
                     self._failure = (self._monotonic() + _PAUSE, failure)
                     raise failure from None
                 self._failure = None

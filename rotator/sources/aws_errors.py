@@ -109,6 +109,12 @@ class Errors:
                 "not the ARN of a secret; write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME",
             )
 
+    def of_login(self, path: str, error: Exception) -> SourceError:
+        """Of anything that botocore may raise while it looks for credentials."""
+        if isinstance(error, (ValueError, AttributeError, TypeError, KeyError)):
+            return self._not_now(path)  # an endpoint that answers, but not as one of credentials
+        return self.of(path, error)
+
     def of(self, path: str, error: Exception, origin: str = "that were found") -> SourceError:
         """Of anything that a call of botocore may raise."""
         name = self.name
@@ -139,9 +145,7 @@ class Errors:
                 kind = type(error).__name__
                 return SourceUnavailable(name, path, f"no answer of AWS ({kind})")
             case CredentialRetrievalError() | MetadataRetrievalError():
-                return SourceUnavailable(
-                    name, path, f"the AWS credentials {origin} can't be had now; try again later"
-                )
+                return self._not_now(path)
             case BotoCoreError() | OSError():
                 return self._without_credentials(path, error)
             case ResponseParserError() | ValueError() | AttributeError() | TypeError() | KeyError():
@@ -198,6 +202,14 @@ class Errors:
             self.name,
             path,
             "an answer that is cut off, or not Secrets Manager's; is endpoint_url right?",
+        )
+
+    def _not_now(self, path: str) -> SourceError:
+        return SourceUnavailable(
+            self.name,
+            path,
+            "AWS credentials can't be had now from the endpoint, service or program that gives "
+            "them; try again later",
         )
 
     def _denied(self, path: str, operation: str, code: str, text: str) -> SourceError:
