@@ -12,13 +12,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.aws import REGION, FakeAws
 from tests.support.deployment import Deployment
+from tests.support.faulty import FaultyServer, Request
 from tests.support.sandbox import SandboxProcess, sandbox_running_as_process
+from tests.support.vault import ROOT, FakeVault
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,90 @@ def _resident(pid: int) -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line) / 1024
 
 
+SECRETS = 200
+LATENCY = 0.05
+AT_ONCE = 8
+"""Threads of a source."""
+
+
+async def sources() -> list[Figure]:
+    """200 connections with a secret each, 50 ms an answer: what a plan asks of the sources."""
+    figures = []
+    with installed("--connections", str(SECRETS)) as (made, cloud):
+        names = [row["name"] for row in connections(cloud)]
+        for kind, server, wanted, rounds in _vendors(names):
+            with server.serving():
+                _read_from(made, kind, server)
+                await made.rotator("plan", "-o", "json", **KEYS)
+                asked = [seen for seen in server.requests if _is_read(seen)]
+                floor = rounds * LATENCY
+                wall = asked[-1].received - asked[0].received + LATENCY
+            figures += [
+                Figure(f"{kind}: requests for {SECRETS} secrets", len(asked), wanted, "requests"),
+                Figure(f"{kind}: ratio to the floor of {floor:.2f} s", wall / floor, 1.5, "times"),
+                Figure(f"{kind}: wall time", wall, 1.5 * floor, "s"),
+            ]
+    return figures
+
+
+def _vendors(names: list[str]) -> Iterator[tuple[str, FaultyServer, int, int]]:
+    """Kind, server, requests that it should take, and how many must follow each other."""
+    vault, aws = FakeVault(), FakeAws()
+    for name in names:
+        vault.put(f"flink/{name}", {"api_key": "sk"})
+        aws.secrets.put(f"flink/{name}", '{"api_key": "sk"}')
+    vault.latency = aws.latency = LATENCY
+    yield "vault", vault, SECRETS, SECRETS // AT_ONCE
+    yield "aws-secrets-manager", aws, SECRETS // 20, 2
+
+
+def _is_read(seen: Request) -> bool:
+    return "/data/" in seen.path or "GetSecretValue" in seen.headers.get("x-amz-target", "")
+
+
+KEYS = {
+    "VAULT_TOKEN": ROOT,
+    "AWS_ACCESS_KEY_ID": "person",
+    "AWS_SECRET_ACCESS_KEY": "key",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+def _read_from(made: Deployment, kind: str, server: FaultyServer) -> None:
+    token = {"method": "token", "token": {"env": "VAULT_TOKEN"}}
+    place = {"url": server.url, "auth": token}
+    if isinstance(server, FakeAws):
+        key = server.sts.hand_out("arn:aws:iam::123456789012:user/rotator")
+        KEYS.update(AWS_ACCESS_KEY_ID=key.id, AWS_SECRET_ACCESS_KEY=key.secret)
+        place = {"region": REGION, "endpoint_url": server.url}
+    made.document["sources"][kind] = {"kind": kind, "timeout": "30s", **place}
+    made.rotation["secret"] = {"source": kind, "path": "flink/{connection}"}
+
+
+async def vendors() -> list[Figure]:
+    """An idle daemon that has read from Vault and from AWS Secrets Manager."""
+    with installed("--connections", "5") as (made, cloud):
+        names = [row["name"] for row in connections(cloud)]
+        resident = 0.0
+        with ExitStack() as stack:
+            for kind, server, *_ in _vendors(names):
+                stack.enter_context(server.serving())
+                _read_from(made, kind, server)
+                made.rotation["schedule"] = {"cron": "0 0 1 1 *"}
+            document = made.document["rotations"]
+            document["azure"] = {
+                **deepcopy(document["openai"]),
+                "match": {"type": ["OPENAI"], "name": ["*-00[12345]"]},
+                "secret": {"source": "vault", "path": "flink/{connection}"},
+            }
+            document["openai"]["match"] = {"type": ["OPENAI"], "exclude": ["*-00[1234]"]}
+            async with made.daemon(**KEYS) as daemon, daemon.client() as http:
+                await daemon.event("daemon.ready")
+                await http.get("/metrics")
+                resident = _resident(daemon.process.pid)
+    return [Figure("resident memory, idle, both vendors in use", resident, 85, "MiB")]
+
+
 async def faults() -> list[Figure]:
     """200 connections, and a fifth of all requests fails, each in another way."""
     kinds = "error-500 error-502 error-503 odd-error conflict throttled reset html empty foreign"
@@ -186,6 +274,8 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "wall": wall,
     "throttled": throttled,
     "memory": memory,
+    "vendors": vendors,
+    "sources": sources,
     "faults": faults,
 }
 

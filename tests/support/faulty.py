@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Request:
     headers: Mapping[str, str]
     """By name in lower case."""
     body: bytes
+    received: float = field(default_factory=monotonic, compare=False)
+    """Seconds; only differences mean something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class FaultyServer:
     ) -> None:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
+        self.latency = 0.0
+        """Seconds that every answer takes, as on the way to a server elsewhere."""
         self._answer = answer
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -137,6 +142,8 @@ class FaultyServer:
                 reply = None
             else:
                 reply = self._answer(request)
+        if self.latency:
+            self._stopping.wait(self.latency)
         if what is Trouble.HANG:
             self._stopping.wait()
         if reply is None or what is Trouble.RESET_AFTER:
