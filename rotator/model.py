@@ -101,6 +101,9 @@ class Owner:
     """Seconds until it ends, unless it is renewed; None: it never does."""
     lasts_at_most: float | None
     """Seconds until it ends even though it is renewed; None: as long as it is renewed."""
+    ended: frozenset[str] = frozenset()
+    """Accessors of tokens before it that were refused before their time: whoever revoked them took
+    their leases along."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from rotator.rotation.world import World
 _SHORTEST_PAUSE = 10.0
 _LONGEST_PAUSE = 300.0
 """Seconds between tries that fail."""
+_JUST_MADE = timedelta(seconds=30)
+"""Younger leases are met without being asked for."""
 
 
 @dataclass(slots=True)
@@ -27,6 +29,8 @@ class Keeper:
 
     _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Lease or source → not again before (monotonic), and after how many seconds then."""
+    _met: set[str] = field(default_factory=set)
+    """Leases that this process knows to be alive: it made them, or renewed them once."""
 
     async def tend(self, world: World) -> frozenset[str]:
         """The rotations whose credentials must be replaced now. Raises LedgerError.
@@ -75,8 +79,11 @@ class Keeper:
             return lease
         if lease.state is LeaseState.RETIRED and lease.revoke_at and lease.revoke_at <= now:
             return await self._revoked(world, lease)
-        if leases.renewal_due(lease, now):
+        # Whatever happened while no process looked: a renewal tells whether it still lives.
+        unmet = lease.id not in self._met and now - lease.made_at > _JUST_MADE
+        if leases.renewal_due(lease, now) or (unmet and leases.renewable(lease, now)):
             return await self._renewed(world, lease, now)
+        self._met.add(lease.id)
         return lease
 
     async def _renewed(self, world: World, lease: HeldLease, now: datetime) -> HeldLease:
@@ -93,6 +100,7 @@ class Keeper:
             world.observe(LeaseChanged(lease, "not renewed", str(error)))
             return lease
         self._pauses.pop(lease.id, None)
+        self._met.add(lease.id)
         lease = await self._written(world, lease, leases.renewed(lease, granted, now))
         world.observe(LeaseChanged(lease, "renewed"))
         return lease
@@ -139,6 +147,7 @@ class Keeper:
 
     async def _dropped(self, world: World, lease: HeldLease, what: str, reason: str = "") -> None:
         await world.ledger.drop_lease(lease.id)
+        self._met.discard(lease.id)
         self._pauses.pop(lease.id, None)
         world.observe(LeaseChanged(lease, what, reason))
 

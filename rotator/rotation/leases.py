@@ -50,7 +50,10 @@ def renewed(lease: HeldLease, granted: Lease, at: datetime) -> HeldLease:
 
 
 def owned(lease: HeldLease, owner: Owner, now: datetime) -> HeldLease:
-    """With the present end of its token, if it is this token's."""
+    """With the present end of its token, if it is this token's or one that came to nothing."""
+    if lease.owner in owner.ended:
+        known = lease.owner_ends_at
+        return lease if known and known <= now else replace(lease, owner_ends_at=now)
     if lease.owner is None or lease.owner != owner.id:
         return lease
     ends = _owner_end(owner, now)
@@ -74,11 +77,20 @@ def ends_at(lease: HeldLease, owner: Owner | None, now: datetime) -> datetime | 
     return min((end for end in ends if end is not None), default=None)
 
 
+def renewable(lease: HeldLease, now: datetime) -> bool:
+    return (
+        lease.renewable
+        and lease.state is not LeaseState.ASKED
+        and lease.expires_at is not None
+        and lease.expires_at > now
+    )
+
+
 def renewal_due(lease: HeldLease, now: datetime) -> bool:
-    if not lease.renewable or lease.expires_at is None or lease.state is LeaseState.ASKED:
+    if not renewable(lease, now) or lease.expires_at is None:
         return False
     left = (lease.expires_at - now).total_seconds()
-    return 0 < left <= lease.duration * RENEWED_AT * _spread(lease.id)
+    return left <= lease.duration * RENEWED_AT * _spread(lease.id)
 
 
 def replacement_due(lease: HeldLease, ends: datetime | None, now: datetime, lead: float) -> bool:

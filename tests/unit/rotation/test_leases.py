@@ -134,6 +134,15 @@ class TestTokens:
         ownerless = held()
         assert leases.owned(ownerless, Owner(None, 5000, None), NOON) is ownerless
 
+    def test_a_token_that_was_revoked_took_its_leases_along(self) -> None:
+        """E29"""
+        lease = held(duration=86400, owner="a", owner_ends=at(3000))
+        after = leases.owned(lease, Owner("b", 3600, None, frozenset({"a"})), at(60))
+        assert after.owner_ends_at == at(60)
+        assert leases.replacement_due(after, leases.ends_at(after, None, at(60)), at(60), LEAD)
+        again = leases.owned(after, Owner("b", 3600, None, frozenset({"a"})), at(120))
+        assert again is after, "it ended once"
+
 
 @pytest.mark.parametrize(
     ("lease", "mapping", "reason"),
