@@ -6,12 +6,13 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Request:
     body: bytes
     received: float = field(default_factory=monotonic, compare=False)
     """Seconds; only differences mean something."""
+    client_name: str | None = None
+    """The common name of the certificate that the client presented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +73,18 @@ class FaultyServer:
     """Answers by `answer`, but where a fault strikes first. Remembers every request."""
 
     def __init__(
-        self, answer: Callable[[Request], Reply], tls: ssl.SSLContext | None = None
+        self,
+        answer: Callable[[Request], Reply],
+        tls: ssl.SSLContext | None = None,
+        lock: AbstractContextManager[Any] | None = None,
     ) -> None:
+        """`lock` is held while it answers, if the state of the answers has one of its own."""
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.latency = 0.0
         """Seconds that every answer takes, as on the way to a server elsewhere."""
         self._answer = answer
-        self._lock = threading.Lock()
+        self._lock = lock or threading.Lock()
         self._stopping = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -122,9 +129,12 @@ class FaultyServer:
                 length = int(self.headers.get("Content-Length", 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 body = self.rfile.read(length)
-                server.serve(self, Request(self.command, self.path, headers, body))
+                name = _common_name(self.connection)
+                server.serve(
+                    self, Request(self.command, self.path, headers, body, client_name=name)
+                )
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_LIST = do_PATCH = do_any  # noqa: N815 - http.server's
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_LIST = do_PATCH = do_any  # noqa: N815 - http.server's
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's
                 """Not to standard error."""
@@ -154,6 +164,8 @@ class FaultyServer:
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(reply.body)))
         handler.end_headers()
+        if request.method == "HEAD":
+            return
         if what is Trouble.TRUNCATED:
             handler.wfile.write(reply.body[: len(reply.body) // 2])
             self._hang_up(handler)
@@ -171,3 +183,11 @@ class FaultyServer:
             handler.connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             return  # it went first
+
+
+def _common_name(connection: socket.socket) -> str | None:
+    if not isinstance(connection, ssl.SSLSocket):
+        return None
+    certificate: Mapping[str, Any] = connection.getpeercert() or {}
+    parts = [dict(part) for part in certificate.get("subject", ())]
+    return next((part["commonName"] for part in parts if "commonName" in part), None)
