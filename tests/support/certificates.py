@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1, the CA that signed it, and one that did not."""
+"""A certificate for 127.0.0.1, one for a client, the CA that signed both, and one that did not."""
 
 from __future__ import annotations
 
@@ -18,40 +18,59 @@ from cryptography.x509.oid import NameOID
 @dataclass(frozen=True, slots=True)
 class Certificates:
     server: ssl.SSLContext
+    mutual: ssl.SSLContext
+    """Of a server that admits clients with a certificate of `ca` alone."""
     ca: Path
     other_ca: Path
+    client: Path
+    """Certificate and key; its common name is rotator."""
 
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
     ca, ca_key = _authority("right")
     other, _ = _authority("wrong")
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        _builder("server", ca.subject)
-        .public_key(key.public_key())
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-        )
-        .sign(ca_key, hashes.SHA256())
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    server = _issued("server", ca, ca_key, tmp_path, names)
+    client = _issued("rotator", ca, ca_key, tmp_path)
+    trusted = _written(tmp_path / "ca.pem", ca)
+    mutual = _context(server)
+    mutual.verify_mode = ssl.CERT_REQUIRED
+    mutual.load_verify_locations(trusted)
+    return Certificates(
+        _context(server), mutual, trusted, _written(tmp_path / "x.pem", other), client
     )
-    both = tmp_path / "server.pem"
+
+
+def _context(server: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server)
+    return context
+
+
+def _issued(
+    name: str,
+    ca: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+    folder: Path,
+    *extensions: x509.ExtensionType,
+) -> Path:
+    """A file with the certificate and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(name, ca.subject).public_key(key.public_key())
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    for extension in (issuer, *extensions):
+        builder = builder.add_extension(extension, critical=False)
+    both = folder / f"{name}.pem"
     both.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
+        builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         + key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
     )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(both)
-    return Certificates(
-        context, _written(tmp_path / "ca.pem", ca), _written(tmp_path / "x.pem", other)
-    )
+    return both
 
 
 def _authority(name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from tests.support.vault import leases, wrapping
+from tests.support.vault import administration, leases, wrapping
 from tests.support.vault.answers import (
     UNSUPPORTED_PATH,
     Answered,
@@ -136,7 +135,7 @@ def answer(vault: State, call: Call) -> Any:
             vault.sealed = True
             raise Answered(204)
         case _, "mounts" | "auth" | "policies" | "namespaces":
-            return _administer(vault, call)
+            return administration.answer(vault, call)
         case _, "capabilities-self" | "seal":
             raise unsupported()
         case _:
@@ -150,46 +149,3 @@ def _capabilities(vault: State, call: Call) -> Any:
     if len(paths) == 1:
         told["capabilities"] = told[paths[0]]
     return {**envelope(told), **told}
-
-
-def _administer(vault: State, call: Call) -> Any:
-    _, what, name = call.path.split("/", 2)
-    name = name.removeprefix("acl/").strip("/")
-    place = call.namespace, name
-    sent = call.sent()
-    match call.method, what:
-        case "POST" | "PUT", "mounts":
-            version = (sent.get("options") or {}).get("version")
-            vault.mounts[place] = int(version or 1) if sent["type"] == "kv" else sent["type"]
-        case "DELETE", "mounts":
-            vault.mounts.pop(place, None)
-            stores: tuple[dict[tuple[str, str], Any], ...] = (
-                vault.kv,
-                vault.kv1,
-                vault.kv_settings,
-                vault.generic,
-            )
-            for kept in stores:
-                for key in [key for key in kept if key[0] == name]:
-                    del kept[key]
-        case "POST" | "PUT", "auth":
-            vault.auth_mounts[place] = sent["type"]
-        case "DELETE", "auth":
-            vault.auth_mounts.pop(place, None)
-            for key in [key for key in vault.logins if key[0] == name]:
-                del vault.logins[key]
-        case "POST" | "PUT", "policies":
-            document = json.loads(sent["policy"])["path"]
-            vault.policies[name] = {p: set(rule["capabilities"]) for p, rule in document.items()}
-        case "DELETE", "policies":
-            vault.policies.pop(name, None)
-        case "POST" | "PUT", "namespaces" if vault.profile != "vault-ce":
-            vault.namespaces.add(f"{call.namespace}/{name}".strip("/"))
-            return envelope({"id": name, "path": f"{name}/"})
-        case "DELETE", "namespaces" if vault.profile != "vault-ce":
-            vault.namespaces.discard(f"{call.namespace}/{name}".strip("/"))
-        case _, "namespaces":
-            raise refused(404, UNSUPPORTED_PATH)
-        case _:
-            raise unsupported()
-    raise Answered(204)
