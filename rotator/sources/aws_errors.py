@@ -175,6 +175,8 @@ class Errors:
         if operation == _WEB_IDENTITY:
             return self._web_identity(path, code)
         if code in _STALE:
+            if operation == "AssumeRole":
+                origin = "that the role is to be assumed with"
             return Stale(name, path, f"{_STALE[code].format(origin=origin)} ({code})")
         if operation == "AssumeRole" and code in _DENIED:
             role = self.config.assume_role.arn if self.config.assume_role else "the role"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from botocore.config import Config
@@ -18,6 +19,7 @@ from botocore.credentials import (
     DeferredRefreshableCredentials,
 )
 from botocore.exceptions import NoCredentialsError
+from botocore.loaders import Loader
 from botocore.session import Session
 
 from rotator.config.models import AssumeRole, AwsKeys, AwsSource, WebIdentity
@@ -42,8 +44,6 @@ def open_session(config: AwsSource, wire: Wire) -> Session:
     if config.assume_role is None:
         return session
     role = _session(config, wire, config.profile)
-    # Parsed models of services are the most of what a session takes: one loader for both.
-    role.register_component("data_loader", session.get_component("data_loader"))
     _use(role, _of_role(config, config.assume_role, session))
     return role
 
@@ -58,7 +58,6 @@ def secrets_manager(session: Session, config: AwsSource) -> Any:
 
 
 def sts(session: Session, config: AwsSource, own: Config | None = None, **keys: Any) -> Any:
-    """That of the region: the global one is in another, and issues tokens that few regions take."""
     options = _endpoint(config.sts_endpoint_url)
     return session.create_client(
         "sts",
@@ -71,7 +70,10 @@ def sts(session: Session, config: AwsSource, own: Config | None = None, **keys: 
 
 def _session(config: AwsSource, wire: Wire, profile: str | None) -> Session:
     session = Session(profile=profile)
+    session.register_component("data_loader", _models())
     session.set_config_variable("region", config.region)
+    # The global one is in another region, and its tokens are not taken in all of them.
+    session.set_config_variable("sts_regional_endpoints", "regional")
     timeout = config.timeout.total_seconds()
     # For every client, also those that botocore makes by itself to find credentials.
     session.set_default_client_config(
@@ -150,6 +152,28 @@ def _sts_maker(source: AwsSource, session: Session) -> Callable[..., Any]:
         return sts(session, source, config, **keys)
 
     return make
+
+
+_ASKED = {"secretsmanager", "sts", "portal.sso", "oidc", "signin"}
+"""As endpoints.json of botocore names what rotator asks, or botocore to log in."""
+
+
+class _Models(Loader):  # type: ignore[misc] # botocore ships no types
+    """Seven of the nine MiB that a client takes are the addresses of 300 other services."""
+
+    def load_data_with_path(self, name: str) -> tuple[Any, str]:
+        document, path = super().load_data_with_path(name)
+        if name == "endpoints":
+            for partition in document["partitions"]:
+                known = partition["services"]
+                partition["services"] = {key: known[key] for key in _ASKED & known.keys()}
+        return document, path
+
+
+@cache
+def _models() -> _Models:
+    """One for all sessions: it takes 50 ms to parse what it keeps. Nothing in it is of a source."""
+    return _Models()
 
 
 def _use(session: Session, credentials: Any) -> None:

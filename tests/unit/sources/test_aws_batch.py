@@ -320,11 +320,14 @@ def test_an_unknown_account_is_tried_once(aws: FakeAws, reader: AwsReader, time:
 def test_another_region_spoils_no_batch(aws: FakeAws, reader: AwsReader) -> None:
     """E60."""
     own = stored(aws, 2)
-    (elsewhere,) = refs(f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:x-AbCdEf")
-    answers = read_all(reader, [*own, elsewhere])
-    assert isinstance(answers[elsewhere], SecretInvalid)
+    reader.read(own[0])
+    arn = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:"
+    elsewhere = refs(f"{arn}x-AbCdEf", f"{arn}y")
+    answers = read_all(reader, [*own, *elsewhere])
+    assert all(isinstance(answers[ref], SecretInvalid) for ref in elsewhere)
     assert all(isinstance(answers[ref], Secret) for ref in own)
-    assert aws.operations() == [BATCH]
+    assert aws.operations() == [GET, BATCH]
+    assert b"eu-west-1" not in b"".join(request.body for request in aws.requests)
 
 
 def test_time_runs_out_in_the_middle_of_a_group(

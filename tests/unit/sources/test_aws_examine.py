@@ -75,7 +75,9 @@ def test_what_was_refused_before_is_tried_again(aws: FakeAws, reader: AwsReader)
     aws.secrets.denied.add(("BatchGetSecretValue", "*"))
     assert problems(reader.examine(BOTH, []))
     aws.secrets.denied.clear()
-    assert not problems(reader.examine(BOTH, []))
+    findings = reader.examine(BOTH, [])
+    assert Finding("read 2 secrets at once", required=False) in findings
+    assert not problems(findings)
 
 
 def test_one_secret_or_pinned_ones_need_no_batch(aws: FakeAws, reader: AwsReader) -> None:

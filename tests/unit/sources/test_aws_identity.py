@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import subprocess
+import sys
 import time as machine
 from datetime import timedelta
 from pathlib import Path
@@ -12,10 +15,12 @@ import pytest
 
 from rotator.errors import LoginDenied, SourceUnavailable
 from rotator.model import SecretRef
+from rotator.sources import open_source
 from rotator.sources.aws_identity import open_session, secrets_manager, sts
 from rotator.sources.aws_wire import Wire
 from tests.support.aws import ACCOUNT, REGION, FakeAws, aws_running, refusal
 from tests.support.aws_reading import USER, OpenReader, Time, shared_file, source_of
+from tests.support.digest import digest
 from tests.support.faulty import HTML, NOTHING, Reply, Trouble
 
 pytest_plugins = ["tests.support.aws_fixtures"]
@@ -96,7 +101,7 @@ def test_a_web_identity_by_configuration_reads_its_token_at_each_refresh(
     aws.sts.lifetime = timedelta(minutes=5)  # botocore refreshes what has less than ten
     aws.sts.web_tokens = {"first": ROLE, "second": ROLE}
     token = tmp_path / "token"
-    token.write_text("first\n")
+    token.write_text("first \n\n")
     reader = bare(web_identity={"role_arn": ROLE, "token_file": str(token)})
     reader.read(REF)
     token.write_text("second")
@@ -169,6 +174,36 @@ def test_two_identities_in_one_process(
             reader.read(REF)
     assert readers_of(aws) == [f"{USER}-1", f"{USER}-2", f"{ASSUMED}rotator", USER] * 2
     assert dict(os.environ) == before
+
+
+def test_an_address_that_is_given_is_taken_as_it_is(
+    aws: FakeAws, bare: OpenReader, environment: pytest.MonkeyPatch
+) -> None:
+    """botocore refuses it beside fips and dualstack, which are then of the other service only."""
+    aws.sts.roles[ROLE] = None
+    bare(assume_role={"arn": ROLE}, fips=True, dualstack=True).read(REF)
+    assert readers_of(aws) == [f"{ASSUMED}rotator"]
+
+
+def test_a_client_keeps_few_of_the_models_that_botocore_parses() -> None:
+    """The addresses of all services are seven MiB of it."""
+    script = """
+import gc, time, tracemalloc
+from rotator.sources.aws_identity import open_session, secrets_manager
+from rotator.sources.aws_wire import Wire
+from rotator.config.models import AwsSource
+config = AwsSource.model_validate({"kind": "aws-secrets-manager", "region": "us-east-1"})
+tracemalloc.start()
+clients = []
+for _ in range(3):
+    clients.append(secrets_manager(open_session(config, Wire(10, time.monotonic)), config))
+gc.collect()
+print(tracemalloc.get_traced_memory()[0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(done.stdout) < 4 * 1024 * 1024
 
 
 # Credentials that have been replaced
@@ -270,6 +305,43 @@ def test_a_role_whose_keys_are_revoked_is_taken_again(
     for key in [key for key in aws.sts.keys if key.startswith("ASIA")]:
         del aws.sts.keys[key]
     reader.read(REF)
+    assert len(aws.sts.assumed) == 2
+
+
+def test_keys_that_a_role_is_assumed_with_are_read_anew(
+    aws: FakeAws, bare: OpenReader, tmp_path: Path, time: Time
+) -> None:
+    """E56: here it is STS that refuses them, with other words."""
+    old, new = aws.sts.hand_out(USER), aws.sts.hand_out(f"{USER}-new")
+    aws.sts.roles[ROLE] = None
+    aws.sts.lifetime = timedelta(minutes=5)
+    file = tmp_path / "credentials"
+    file.write_text(shared_file(old.id, old.secret))
+    reader = bare(assume_role={"arn": ROLE})
+    reader.read(REF)
+    del aws.sts.keys[old.id]
+    with pytest.raises(LoginDenied, match="access key that the role is to be assumed with"):
+        reader.read(REF)
+    file.write_text(shared_file(new.id, new.secret))
+    time.seconds += 11
+    reader.read(REF)
+    assert [taken.by for taken in aws.sts.assumed][-1] == new.arn
+
+
+async def test_all_threads_share_one_new_session(
+    aws: FakeAws, environment: pytest.MonkeyPatch
+) -> None:
+    """E56: eight reads are refused at once, and the role is taken once more, not eight times."""
+    aws.sts.roles[ROLE] = None
+    refs = [SecretRef("aws", NAME, stage="AWSCURRENT", holder=str(n)) for n in range(8)]
+    role = {"arn": ROLE}
+    source = open_source("aws", source_of(aws.url, assume_role=role), lambda _: None, digest)
+    for _ in range(2):
+        answers = await asyncio.gather(*(source.read(ref) for ref in refs))
+        assert all(secret.fields == {"api_key": "x"} for secret in answers)
+        for key in [key for key in aws.sts.keys if key.startswith("ASIA")]:
+            del aws.sts.keys[key]
+    await source.aclose()
     assert len(aws.sts.assumed) == 2
 
 
@@ -471,6 +543,7 @@ def test_no_refusal_of_credentials_tells_them(
 def test_addresses(
     environment: pytest.MonkeyPatch, options: dict[str, object], secrets: str, tokens: str
 ) -> None:
+    environment.setenv("AWS_STS_REGIONAL_ENDPOINTS", "legacy")
     config = source_of("https://none.example", **{"endpoint_url": None, **options})
     if "sts_endpoint_url" not in options:
         config = config.model_copy(update={"sts_endpoint_url": None})

@@ -88,11 +88,11 @@ def test_a_rotation_that_does_not_end_is_stuck(aws: FakeAws, reader: AwsReader, 
     stuck = reader.probe(REF)
     assert "stuck" in stuck.warning
     assert (stuck.version, stuck.changes_in) == (old, None), "no quick looks for good"
-    aws.secrets.pend(NAME)
+    again = aws.secrets.pend(NAME)
     assert "in progress" in reader.probe(REF).warning
     aws.secrets.move(NAME, "AWSPENDING", None)
     assert reader.probe(REF).warning == ""
-    aws.secrets.pend(NAME)
+    aws.secrets.move(NAME, "AWSPENDING", again)
     time.seconds += HOUR
     assert "in progress" in reader.probe(REF).warning, "its time starts anew"
 
@@ -109,7 +109,7 @@ def test_a_rotation_that_does_not_end_is_stuck(aws: FakeAws, reader: AwsReader, 
             None,
             "overdue",
         ),
-        ({"LastRotatedDate": -7 * DAY, "RotationRules": {"AutomaticallyAfterDays": 7}}, None, ""),
+        ({"LastRotatedDate": -7.5 * DAY, "RotationRules": {"AutomaticallyAfterDays": 7}}, None, ""),
         ({"LastRotatedDate": -9 * DAY, "RotationRules": {"Duration": "2h"}}, None, ""),
         ({"RotationEnabled": False, "NextRotationDate": -DAY}, None, ""),
     ],
