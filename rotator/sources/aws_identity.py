@@ -50,22 +50,11 @@ def open_session(config: AwsSource, wire: Wire) -> Session:
 
 def secrets_manager(session: Session, config: AwsSource) -> Any:
     """A client, which is thread-safe; the session is not."""
-    return session.create_client(
-        "secretsmanager",
-        endpoint_url=config.endpoint_url,
-        config=_endpoint(config.endpoint_url),
-    )
+    return session.create_client("secretsmanager", endpoint_url=config.endpoint_url)
 
 
-def sts(session: Session, config: AwsSource, own: Config | None = None, **keys: Any) -> Any:
-    options = _endpoint(config.sts_endpoint_url)
-    return session.create_client(
-        "sts",
-        region_name=config.region,
-        endpoint_url=config.sts_endpoint_url,
-        config=options.merge(own) if own is not None else options,
-        **keys,
-    )
+def sts(session: Session, config: AwsSource, /, **options: Any) -> Any:
+    return session.create_client("sts", endpoint_url=config.sts_endpoint_url, **options)
 
 
 def _session(config: AwsSource, wire: Wire, profile: str | None) -> Session:
@@ -81,7 +70,7 @@ def _session(config: AwsSource, wire: Wire, profile: str | None) -> Session:
             connect_timeout=min(CONNECT, timeout),
             read_timeout=min(READ, timeout),
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            # None leaves it to the environment.
+            # None leaves it to the environment. An address that is given overrides both.
             use_fips_endpoint=config.fips or None,
             use_dualstack_endpoint=config.dualstack or None,
         )
@@ -89,13 +78,6 @@ def _session(config: AwsSource, wire: Wire, profile: str | None) -> Session:
     bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
     session.register("before-send", wire.sender(bundle or True))
     return session
-
-
-def _endpoint(url: str | None) -> Config:
-    """An address that is given is taken as it is; botocore refuses it beside these."""
-    if url is None:
-        return Config()
-    return Config(use_fips_endpoint=False, use_dualstack_endpoint=False)
 
 
 def _keys(keys: AwsKeys) -> tuple[str, str, str | None]:
@@ -145,13 +127,9 @@ def _of_role(config: AwsSource, role: AssumeRole, session: Session) -> Any:
     return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
 
 
-def _sts_maker(source: AwsSource, session: Session) -> Callable[..., Any]:
-    """What botocore's fetchers call to make a client, by the names that they use."""
-
-    def make(_service: str, config: Config | None = None, **keys: Any) -> Any:
-        return sts(session, source, config, **keys)
-
-    return make
+def _sts_maker(config: AwsSource, session: Session) -> Callable[..., Any]:
+    """What botocore's fetchers call to make a client; they name the service."""
+    return lambda _service, **options: sts(session, config, **options)
 
 
 _ASKED = {"secretsmanager", "sts", "portal.sso", "oidc", "signin"}

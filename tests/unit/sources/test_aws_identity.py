@@ -179,7 +179,7 @@ def test_two_identities_in_one_process(
 def test_an_address_that_is_given_is_taken_as_it_is(
     aws: FakeAws, bare: OpenReader, environment: pytest.MonkeyPatch
 ) -> None:
-    """botocore refuses it beside fips and dualstack, which are then of the other service only."""
+    """fips and dualstack are then of the other service only."""
     aws.sts.roles[ROLE] = None
     bare(assume_role={"arn": ROLE}, fips=True, dualstack=True).read(REF)
     assert readers_of(aws) == [f"{ASSUMED}rotator"]
