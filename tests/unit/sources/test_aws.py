@@ -178,7 +178,7 @@ def test_objects_have_fields_and_any_other_text_is_one(
 
 @pytest.mark.parametrize("path", ["with space", "with?and#", "schön", "/lead", "a//b", "-x-aBc123"])
 def test_names_are_asked_for_as_they_are(aws: FakeAws, reader: AwsReader, path: str) -> None:
-    """E12 has this of Vault: a name is in the body here, and nothing of it is an address."""
+    """A name is in the body here, and nothing of it is an address."""
     aws.secrets.put(path, '{"a": "b"}')
     ref = SecretRef("aws", path)
     assert reader.read(ref).fields == {"a": "b"}

@@ -402,7 +402,7 @@ def test_web_identities_that_sts_refuses(
 
 
 def test_a_token_file_that_is_empty_or_gone(bare: OpenReader, tmp_path: Path) -> None:
-    """E22 has this of Vault; a projected token is one file for both."""
+    """The file is named, as the place to look at."""
     token = tmp_path / "token"
     web = {"role_arn": ROLE, "token_file": str(token)}
     with pytest.raises(LoginDenied, match=r"web_identity\.token_file: file .* does not exist"):
