@@ -4,6 +4,7 @@
     ├── ConfigurationError    fix the file: nothing was started
     ├── SourceError           a secret can't be had; the last good credential stays in place
     │   ├── SourceUnavailable     transient: try again later
+    │   │   └── SourceUncertain       the answer is lost: what was asked for may have been made
     │   ├── SourceDenied          a person must act:
     │   │   ├── LoginDenied           the login or the token is refused
     │   │   └── PolicyDenied          the identity is known, and may not do this
@@ -76,6 +77,10 @@ class SourceUnavailable(SourceError):
     """Transient: the source does not answer, is sealed, throttles, or has a bad day."""
 
     result = "unavailable"
+
+
+class SourceUncertain(SourceUnavailable):
+    """No answer: of a read that makes a credential, nobody knows whether it made one."""
 
 
 class SourceDenied(SourceError):

@@ -60,7 +60,7 @@ class Source(Protocol):
 
     async def read(self, ref: SecretRef) -> Secret:
         """Where `ref` is dynamic this makes a credential, and is never repeated by the source:
-        SourceUnavailable may mean that one was made, whose lease nobody knows.
+        SourceUncertain means that one may have been made, whose lease nobody knows.
         """
         ...
 

@@ -12,7 +12,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass, field, replace
 
-from rotator.errors import SecretInvalid, SourceError, SourceUnavailable
+from rotator.errors import SecretInvalid, SourceError, SourceUncertain
 from rotator.model import (
     Change,
     Credential,
@@ -66,7 +66,7 @@ class Issuer:
         source = self.world.sources[ref.source]
         try:
             secret = await source.read(ref)
-        except SourceUnavailable as error:
+        except SourceUncertain as error:
             # It may have been made all the same; the line stays.
             self.world.observe(LeaseChanged(asked, "lost", str(error)))
             raise

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
-from rotator.errors import SourceError, SourceUnavailable
+from rotator.errors import SourceError, SourceUnavailable, SourceUncertain
 from rotator.model import (
     Event,
     Finding,
@@ -171,7 +171,7 @@ class ThreadedSource:
                     if done.cancelled():
                         self._hanging += 1
         except TimeoutError:
-            raise SourceUnavailable(self._name, path, f"no answer within {seconds:g} s") from None
+            raise SourceUncertain(self._name, path, f"no answer within {seconds:g} s") from None
 
     def _take_back(self, answer: object) -> None:
         """What was made for somebody who has given up."""

@@ -1,30 +1,51 @@
-"""KV v2 of HashiCorp Vault and OpenBao."""
+"""HashiCorp Vault and OpenBao.
+
+Split by what changes for one reason: vault_http and vault_tls (the transport), vault_login and
+vault_token (who we are), vault_engines (what is answered), vault_errors (what a refusal means),
+vault_examine, vault_events.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from rotator.config.models import VaultSource
 from rotator.errors import (
+    LeaseGone,
+    LoginDenied,
+    PolicyDenied,
     SecretInvalid,
-    SecretMissing,
     SourceDenied,
     SourceError,
     SourceUnavailable,
+    SourceUncertain,
 )
-from rotator.model import Probe, Secret, SecretRef
+from rotator.model import Finding, Lease, Owner, Probe, Secret, SecretHinted, SecretRef
 from rotator.ports import Observer
 from rotator.sources.reader import Digest, Reader
+from rotator.sources.vault_engines import Engines, Place, lease_of, url
+from rotator.sources.vault_errors import Meaning, mapping, worth_another_try
+from rotator.sources.vault_examine import finding, needs, tried
 from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
-from rotator.sources.vault_login import Tokens
+from rotator.sources.vault_login import Login
+from rotator.sources.vault_tls import Certificates
+from rotator.sources.vault_token import Tokens
 
-DEFAULT_MOUNT = "kv"
+if TYPE_CHECKING:
+    from rotator.sources.vault_events import Events
 
 
-class _PolicyDenied(SourceDenied):
-    """A valid token may not do this one thing."""
+_TRIES = 3
+_SHARE = 0.9
+"""Of the time that the caller waits; it should still hear what came of it."""
+_ROTATING_FOR = 10.0
+"""Seconds that a read waits for a static role that is being rotated."""
 
 
 class VaultReader(Reader):
@@ -37,158 +58,320 @@ class VaultReader(Reader):
         observe: Observer,
         digest: Digest,
         now: Callable[[], float] = time.monotonic,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`observe` is told of logins, by the threads that read."""
+        """`observe` is told of logins and renewals, by the threads that read."""
         self._name = name
-        self._digest = digest
+        self._config = config
+        self._observe = observe
+        self._sleep = sleep
+        self._timeout = config.timeout.total_seconds()
         self._connections = Connections(name, config, now)
-        self._tokens = Tokens(name, config, self._connections, observe, now)
+        login = Login(name, config, self._connections)
+        self._tokens = Tokens(name, login, self._connections, observe, now)
+        self._engines = Engines(name, digest)
+        self._meaning = Meaning(name)
+        self._kv_of: dict[str, str] = {}
+        """Mount → engine, where the server told."""
         self._without_metadata: set[SecretRef] = set()
         """Those whose metadata the policies don't permit, but their data: probed by reading."""
+        self._events = self._listener()
 
     def close(self) -> None:
-        self._tokens.forget()
+        if self._events is not None:
+            self._events.close()
+        self._tokens.give_back()
         self._connections.close()
 
+    # Reading
+
     def read(self, ref: SecretRef) -> Secret:
-        mount, path = self._place(ref)
-        answer = self._ask(
-            ref,
-            lambda client: client.secrets.kv.v2.read_secret_version(
-                path, mount_point=mount, raise_on_deleted_version=True
-            ),
-        )
-        fields, metadata = _mapping(answer, "data", "data"), _mapping(answer, "data", "metadata")
-        if fields is None or metadata is None:
-            raise SecretInvalid(
-                self._name, ref.path, f"mount {mount} answers, but not as KV v2; is it KV v1?"
-            )
-        version = self._version(ref, metadata.get("version"), metadata.get("created_time"))
-        return Secret(ref, version, fields)
+        place = Place.of(self._name, ref)
+        if ref.dynamic:
+            return self._made(ref, place)
+        if self._engine(ref) == "kv-v2":
+            path = url(place.data) + (f"?version={ref.version}" if ref.version else "")
+            answer = self._asked(ref, place, path, f'"read" on {place.data}')
+            return self._engines.kv2_secret(ref, answer, place.mount, datetime.now(UTC))
+        answer = self._plain(ref, place)
+        if lease_of(answer, None) is not None:
+            raise self._unexpected_lease(ref, answer)
+        return self._engines.plain_secret(ref, answer)
 
     def probe(self, ref: SecretRef) -> Probe:
         """From the metadata, which hold no value; by reading where these don't decide."""
+        if self._events is not None:
+            self._events.start()
+        if self._engine(ref) != "kv-v2":
+            return self._by_reading(ref)
+        warning = "its policies don't permit the metadata, so that every look reads its value"
         if ref in self._without_metadata:
-            return Probe(self.read(ref).version)
-        mount, path = self._place(ref)
+            return self._by_reading(ref, warning)
+        place = Place.of(self._name, ref)
         try:
-            answer = self._ask(
-                ref,
-                lambda client: client.secrets.kv.v2.read_secret_metadata(path, mount_point=mount),
-            )
-        except _PolicyDenied:
-            version = self.read(ref).version
+            answer = self._asked(ref, place, url(place.metadata), f'"read" on {place.metadata}')
+        except PolicyDenied:
+            probe = self._by_reading(ref, warning)
             self._without_metadata.add(ref)
-            return Probe(version)
-        number = (_mapping(answer, "data") or {}).get("current_version")
-        current = _mapping(answer, "data", "versions", str(number))
-        if current is None:
-            raise SecretMissing(self._name, ref.path, "it has metadata, but no version")
-        if current.get("destroyed") is True:
-            raise SecretMissing(self._name, ref.path, f"version {number} was destroyed")
-        if current.get("deletion_time"):
-            # Deleted, or to be: the clock that decides it is the server's.
-            return Probe(self.read(ref).version)
-        return Probe(self._version(ref, number, current.get("created_time")))
+            return probe
+        return self._engines.kv2_probe(ref, answer) or self._by_reading(ref)
 
-    def _place(self, ref: SecretRef) -> tuple[str, str]:
-        """Mount and path. hvac would let `..` through, and fold an empty part away."""
-        mount, path = (ref.mount or DEFAULT_MOUNT).strip("/"), ref.path.strip("/")
-        for part in (*mount.split("/"), *path.split("/")):
-            if part in {"", ".", ".."} or not part.isprintable():
-                raise SecretInvalid(
-                    self._name,
-                    ref.path,
-                    "no part of mount and path may be empty, . or .., or hold control characters",
+    def _by_reading(self, ref: SecretRef, warning: str = "") -> Probe:
+        secret = self.read(ref)
+        return Probe(secret.version, secret.changes_in, warning)
+
+    def _plain(self, ref: SecretRef, place: Place) -> Answer:
+        needed = f'"read" on {place.plain}'
+        answer = self._asked(ref, place, url(place.plain), needed)
+        waited = 0.0
+        while self._engines.rotating(ref, answer):
+            if waited >= min(_ROTATING_FOR, self._timeout / 2):
+                raise SourceUnavailable(
+                    self._name, ref.path, "Vault is about to rotate it; try again"
                 )
-        return mount, path
+            self._sleep(0.5)
+            waited += 0.5
+            answer = self._asked(ref, place, url(place.plain), needed)
+        return answer
 
-    def _version(self, ref: SecretRef, number: object, created: object) -> str:
-        """Both, for a secret that is deleted with its metadata and made again starts at 1."""
-        if not isinstance(number, int) or not isinstance(created, str) or not created:
-            raise SourceUnavailable(self._name, ref.path, "an answer that tells no version")
-        return f"{number}@{created}"
+    def _made(self, ref: SecretRef, place: Place) -> Secret:
+        """One request, whatever comes of it: each makes a credential."""
+        token = self._tokens.use_for_lease()
+        try:
+            with self._connections.client(token.value) as client:
+                answer: Answer = client.adapter.get(url(place.plain))
+        except Refused as refused:
+            if refused.status == 403:
+                raise self._refused(token.value, ref.path, f'"read" on {place.plain}') from None
+            raise self._meaning.of_read(ref, place.mount, refused) from None
+        except NoAnswer as failure:
+            raise SourceUncertain(self._name, ref.path, str(failure)) from None
+        return self._engines.leased_secret(ref, answer, token.accessor)
+
+    def _unexpected_lease(self, ref: SecretRef, answer: Answer) -> SourceError:
+        lease = lease_of(answer, None)
+        if lease is not None:
+            with suppress(SourceError):  # then it ends by itself
+                self.revoke(lease.id)
+        return SecretInvalid(
+            self._name,
+            ref.path,
+            "every read of it makes a credential with a lease; say so: lease: shared, or "
+            "per-connection",
+        )
+
+    def _engine(self, ref: SecretRef) -> str:
+        """As configured, else what the mount is. Raises SourceError."""
+        if ref.engine is not None:
+            return ref.engine
+        place = Place.of(self._name, ref)
+        known = self._kv_of.get(place.mount)
+        if known is not None:
+            return known
+        try:
+            answer = self._asked(
+                ref, place, url(f"sys/internal/ui/mounts/{place.mount}"), "to read the mount"
+            )
+        except SourceDenied as denied:
+            if isinstance(denied, LoginDenied):
+                raise
+            return "kv-v2"  # nothing on that mount is permitted, or it isn't there: reading tells
+        except SourceUnavailable:
+            raise
+        except SourceError:
+            return "kv-v2"
+        about = mapping(answer, "data") or {}
+        kind, options = about.get("type"), about.get("options")
+        version = options.get("version") if isinstance(options, dict) else None
+        if kind not in {"kv", "generic"}:
+            raise SecretInvalid(
+                self._name,
+                ref.path,
+                f"mount {place.mount} is of another kind than KV; say which: engine: database, aws "
+                "or generic",
+            )
+        self._kv_of[place.mount] = engine = "kv-v2" if version == "2" else "kv-v1"
+        return engine
+
+    # Leases, and the token that they die with
+
+    def keep_alive(self) -> Owner | None:
+        return self._tokens.keep_alive()
+
+    def renew(self, lease: str, seconds: float) -> Lease:
+        answer = self._of_lease(lease, "renew", {"increment": max(1, round(seconds))})
+        renewed = lease_of(answer, None)
+        if renewed is None:
+            raise SourceUnavailable(self._name, lease, "an answer that tells no lease")
+        if renewed.id != lease:
+            raise SourceError(self._name, lease, "the answer is about another lease")
+        return renewed
+
+    def revoke(self, lease: str) -> None:
+        try:
+            self._of_lease(lease, "revoke", {"sync": True})
+        except LeaseGone:
+            return
+
+    def _of_lease(self, lease: str, what: str, more: dict[str, object]) -> Answer:
+        """Safe to repeat: what is renewed or revoked twice is so once."""
+        path = f"/v1/sys/leases/{what}"
+
+        def ask(token: str) -> Answer:
+            with self._connections.client(token) as client:
+                answer: Answer = client.adapter.put(path, json={"lease_id": lease, **more})
+                return answer
+
+        try:
+            return self._with_token(lease, ask, f'"update" on sys/leases/{what}')
+        except Refused as refused:
+            raise self._meaning.of_lease(lease, refused) from None
+        except NoAnswer as failure:
+            raise SourceUnavailable(self._name, lease, str(failure)) from None
+
+    # What it may do
+
+    def examine(
+        self, refs: Collection[SecretRef], watched: Collection[SecretRef]
+    ) -> tuple[Finding, ...]:
+        try:
+            wanted = list(dict.fromkeys(needs(self._name, refs, watched, self._engine)))
+            granted = self._capabilities([need.path for need in wanted])
+        except SourceError as error:
+            return (Finding("log in", error.message),)
+        findings = [Finding("log in"), *(finding(need, granted) for need in wanted)]
+        denied = {found.what.partition(" ")[2] for found in findings if found.problem}
+        static = [ref for ref in refs if not ref.dynamic and not {self._path(ref)} & denied]
+        failed = {found.what: found for found in tried(static, self.read)}
+        named = {f"read {self._path(ref)}": failed.get(f"read {ref.path}") for ref in static}
+        return tuple(named.get(found.what) or found for found in findings)
+
+    def _path(self, ref: SecretRef) -> str:
+        place = Place.of(self._name, ref)
+        return place.data if self._engine(ref) == "kv-v2" else place.plain
+
+    def _capabilities(self, paths: list[str]) -> Answer:
+        def ask(token: str) -> Answer:
+            with self._connections.client(token) as client:
+                answer: Answer = client.adapter.post(
+                    "/v1/sys/capabilities-self", json={"paths": paths}
+                )
+                return answer
+
+        try:
+            answer = self._with_token("", ask, '"update" on sys/capabilities-self')
+        except Refused as refused:
+            raise self._meaning.of_lease("", refused) from None
+        except NoAnswer as failure:
+            raise SourceUnavailable(self._name, "", str(failure)) from None
+        return mapping(answer, "data") or answer
 
     # Requests
 
-    def _ask(self, ref: SecretRef, call: Callable[[Any], Answer]) -> Answer:
-        """A 403 can be the token's end or a policy: the token itself is asked which."""
+    def _asked(self, ref: SecretRef, place: Place, path: str, needed: str) -> Answer:
+        """A read, tried again within the time that there is."""
+        ends = time.monotonic() + self._timeout * _SHARE
+
+        def ask(token: str) -> Answer:
+            seconds = ends - time.monotonic()
+            with self._connections.client(token, seconds=max(0.01, seconds)) as client:
+                answer: Answer = client.adapter.get(path)
+                return answer
+
+        def once() -> Answer:
+            return self._with_token(ref.path, ask, needed)
+
+        def late(state: RetryCallState) -> bool:
+            return time.monotonic() + _pause(state) >= ends
+
+        again = Retrying(
+            retry=retry_if_exception(worth_another_try),
+            stop=lambda state: stop_after_attempt(_TRIES)(state) or late(state),
+            wait=_pause,
+            sleep=self._sleep,
+            reraise=True,
+        )
         try:
-            token = self._tokens.current()
-            try:
-                return self._call(token, call)
-            except Refused as refused:
-                if refused.status != 403:
-                    raise
-            fresh = None if self._holds(token) else self._tokens.other_than(token)
-            if fresh is None:
-                raise self._denied(ref)
-            return self._call(fresh, call)
+            return again(once)
         except Refused as refused:
-            raise self._error(ref, refused) from None
+            raise self._meaning.of_read(ref, place.mount, refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, ref.path, str(failure)) from None
 
-    def _call(self, token: str, call: Callable[[Any], Answer]) -> Answer:
-        with self._connections.client(token) as client:
-            return call(client)
+    def _with_token(self, path: str, ask: Callable[[str], Answer], needed: str) -> Answer:
+        """A 403 can be the token's end or a policy: the token itself is asked which."""
+        token = self._tokens.use()
+        try:
+            return ask(token)
+        except Refused as refused:
+            if refused.status != 403:
+                raise
+        valid = self._holds(token)
+        fresh = self._tokens.other_than(token, valid=valid)
+        if fresh is None:
+            raise self._denied(path, needed, valid=valid)
+        try:
+            return ask(fresh)
+        except Refused as refused:
+            if refused.status != 403:
+                raise
+            raise self._denied(path, needed, valid=True) from None
+
+    def _refused(self, token: str, path: str, needed: str) -> SourceError:
+        """After a 403 to what is not repeated: the next one finds another token."""
+        try:
+            valid = self._holds(token)
+            self._tokens.other_than(token, valid=valid)
+        except Refused as refused:
+            return self._meaning.of_lease(path, refused)
+        except NoAnswer as failure:
+            return SourceUnavailable(self._name, path, str(failure))
+        return self._denied(path, needed, valid=valid)
+
+    def _denied(self, path: str, needed: str, *, valid: bool) -> SourceError:
+        if valid:
+            return self._meaning.of_policy(path, needed)
+        return LoginDenied(self._name, path, "permission denied: its token is not valid any more")
 
     def _holds(self, token: str) -> bool:
         try:
-            self._call(token, lambda client: client.auth.token.lookup_self())
+            with self._connections.client(token) as client:
+                client.adapter.get("/v1/auth/token/lookup-self")
         except Refused as refused:
             if refused.status != 403:
                 raise
             return False
         return True
 
-    def _denied(self, ref: SecretRef) -> SourceDenied:
-        mount, path = self._place(ref)
-        return _PolicyDenied(
+    # Events
+
+    def _listener(self) -> Events | None:
+        config = self._config
+        if not config.events:
+            return None
+        from rotator.sources.vault_events import Events
+
+        certificates = Certificates(self._name, config)
+        secure = config.url.startswith("https")
+        return Events(
             self._name,
-            ref.path,
-            f"permission denied: the token must be valid and its policies permit to read "
-            f"{mount}/data/{path} and, for watch, {mount}/metadata/{path}",
+            config.url,
+            self._tokens.use,
+            lambda path: self._observe(SecretHinted(self._name, path)),
+            namespace=config.namespace,
+            tls=certificates.context if secure else lambda: None,
+            server_name=config.tls_server_name,
+            proxy=config.proxy,
         )
 
-    def _error(self, ref: SecretRef, answer: Refused) -> SourceError:
-        """What an answer means, in words of our own: bodies are never repeated."""
-        name, path = self._name, ref.path
-        mount, _ = self._place(ref)
-        metadata = _mapping(answer.document, "data", "metadata")
-        match answer.status:
-            case 403:
-                return self._denied(ref)
-            case 404 if metadata is not None:
-                state = "destroyed" if metadata.get("destroyed") else "deleted"
-                return SecretMissing(name, path, f"its current version was {state}")
-            case 404 if answer.says("no handler for route"):
-                return SecretMissing(name, path, f"there is no mount {mount}; check mount")
-            case 404 if answer.says("namespace not found"):
-                return SecretMissing(name, path, "there is no such namespace; check namespace")
-            case 404:
-                return SecretMissing(
-                    name, path, f"there is nothing at this path of mount {mount}, or it is no KV v2"
-                )
-            case 400 if answer.says("Upgrading from non-versioned"):
-                return SourceUnavailable(name, path, f"mount {mount} is being upgraded to KV v2")
-            case 503 if answer.says("sealed"):
-                return SourceUnavailable(name, path, "it is sealed; unseal it")
-            case status if 300 <= status < 400:
-                return SourceUnavailable(
-                    name,
-                    path,
-                    f"HTTP {status}: it redirects, as a standby does; url must name "
-                    "the active node or a load balancer",
-                )
-            case status if status in {412, 429} or status >= 500:
-                return SourceUnavailable(name, path, f"HTTP {status}; try again later")
-            case status:
-                return SecretInvalid(name, path, f"HTTP {status}: it can't make sense of this path")
 
-
-def _mapping(document: Answer, *keys: str) -> dict[str, Any] | None:
-    found: Any = document
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else None
+def _pause(state: RetryCallState) -> float:
+    """As long as the server asks for, else a little longer each time."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, Refused):
+        if error.retry_after is not None:
+            return error.retry_after
+        if error.status == 412:
+            return 1.0
+    return float(0.1 * 2**state.attempt_number)

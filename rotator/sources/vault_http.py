@@ -7,27 +7,40 @@ exceptions hold whole bodies. Its adapter is where all of that is settled.
 
 from __future__ import annotations
 
-import ssl
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
-
-import hvac
-import requests
-from hvac.adapters import RawAdapter
-from urllib3.exceptions import HTTPError
-from urllib3.exceptions import TimeoutError as SocketTimeout
+from urllib.parse import urlsplit
 
 from rotator.config.models import VaultSource
-from rotator.errors import SourceError
 from rotator.sources.text import NotAnObject, json_object
+from rotator.sources.vault_tls import Certificates
+
+with warnings.catch_warnings():
+    # requests would load 3 MiB (measured) to guess the encoding of text; here, all is JSON.
+    warnings.simplefilter("ignore")
+    _guesser = sys.modules.get("charset_normalizer")
+    sys.modules.setdefault("charset_normalizer", None)  # type: ignore[arg-type] # None: not to be imported
+    import requests
+
+    if _guesser is None:
+        del sys.modules["charset_normalizer"]
+
+import hvac
+from hvac.adapters import RawAdapter
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as SocketTimeout
 
 Answer = Mapping[str, Any]
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of an answer; Vault's own limit of a stored secret is 1 MiB or less."""
+MOST_HOPS = 3
 _IDLE = 30.0
 """Seconds for which an idle connection is used again; firewalls forget older ones without a word.
 """
@@ -36,48 +49,104 @@ _IDLE = 30.0
 class Refused(Exception):
     """An answer that is no success, with what decides: the status, and known phrases."""
 
-    def __init__(self, status: int, document: Answer) -> None:
+    def __init__(self, status: int, document: Answer, retry_after: float | None = None) -> None:
         super().__init__(status)
         self.status = status
         self.document = document
+        self.retry_after = retry_after
+        """Seconds, where the server asks for them."""
 
-    def says(self, phrase: str) -> bool:
+    def says(self, *phrases: str) -> bool:
+        """Whether any of the phrases stands in what it says for people."""
         for key in ("errors", "warnings"):
             texts = self.document.get(key)
-            if isinstance(texts, list) and any(phrase in str(text) for text in texts):
-                return True
+            if isinstance(texts, list):
+                said = " ".join(str(text) for text in texts)
+                if any(phrase in said for phrase in phrases):
+                    return True
         return False
 
 
 class NoAnswer(Exception):
-    """None came, or none that Vault would give. Says why, without any of it."""
+    """None came, or none that Vault would give. Says why, without any of it.
+
+    `fleeting` is whether the next try may well get one.
+    """
+
+    def __init__(self, why: str, *, fleeting: bool = False) -> None:
+        super().__init__(why)
+        self.fleeting = fleeting
 
 
 class _Adapter(RawAdapter):  # type: ignore[misc] # hvac ships no types
     """JSON objects of a 200, nothing of a 204; Refused or NoAnswer for all else."""
 
+    base_uri: str
+    _kwargs: dict[str, Any]
+    redirects: frozenset[str] = frozenset()
+    """Addresses that a redirect may lead to."""
+    deadline: float | None = None
+    """Of all that follows, by `monotonic`; None: each request has the timeout for itself."""
+
     def request(self, method: str, url: str, **options: Any) -> Answer:
-        seconds = self._kwargs["timeout"]
-        deadline = monotonic() + seconds
-        options |= {"raise_exception": False, "stream": True}
-        # Not compressed, so that the limit of size is one of memory too.
-        options["headers"] = {**(options.get("headers") or {}), "Accept-Encoding": "identity"}
+        home = self.base_uri
+        deadline = self.deadline or monotonic() + self._kwargs["timeout"]
         try:
-            with super().request(method, url, **options) as response:
+            for _ in range(MOST_HOPS):
+                try:
+                    return self._once(method, url, deadline, options)
+                except _Moved as moved:
+                    # The same request, with its token and body, to an address that is allowed.
+                    self.base_uri = moved.to
+            raise NoAnswer(
+                f"it redirects in a circle; is one of {', '.join(self.redirects)} active?"
+            )
+        finally:
+            self.base_uri = home
+
+    def _once(self, method: str, url: str, deadline: float, options: Mapping[str, Any]) -> Answer:
+        seconds = deadline - monotonic()
+        if seconds <= 0:
+            raise NoAnswer(f"no answer from {self.base_uri} in time")
+        headers = {**(options.get("headers") or {}), "Accept-Encoding": "identity"}
+        # Not compressed, so that the limit of size is one of memory too.
+        sent = {**options, "headers": headers, "raise_exception": False, "stream": True}
+        own, self._kwargs = self._kwargs, {**self._kwargs, "timeout": seconds}
+        try:
+            with super().request(method, url, **sent) as response:
                 content = _content(response, deadline)
         except requests.exceptions.SSLError:
             raise NoAnswer(
-                f"the TLS certificate of {self.base_uri} is not trusted, or not its own; check "
-                "url and ca_file"
+                f"the TLS certificate of {self.base_uri} is not trusted, or not its own, or it "
+                "wants one of ours; check url, ca_file and client_certificate"
             ) from None
         except (requests.exceptions.Timeout, SocketTimeout, TimeoutError):
-            raise NoAnswer(f"no answer from {self.base_uri} within {seconds:g} s") from None
+            raise NoAnswer(f"no answer from {self.base_uri} within {own['timeout']:g} s") from None
+        except requests.exceptions.ProxyError:
+            raise NoAnswer("the proxy refuses or does not answer; check proxy") from None
         except (requests.exceptions.RequestException, HTTPError, OSError) as error:
             kind = type(error).__name__
-            raise NoAnswer(f"no answer from {self.base_uri} ({kind})") from None
+            raise NoAnswer(f"no answer from {self.base_uri} ({kind})", fleeting=True) from None
         except UnicodeError:
             raise NoAnswer("namespace or token holds what no HTTP header can") from None
-        return _answer(response.status_code, content)
+        finally:
+            self._kwargs = own
+        if response.status_code in {307, 308}:
+            raise _Moved(self._allowed(response.headers.get("Location", "")))
+        return _answer(response, content)
+
+    def _allowed(self, location: str) -> str:
+        parts = urlsplit(location)
+        to = f"{parts.scheme}://{parts.netloc}"
+        if to not in self.redirects:
+            raise Refused(307, {})
+        return to
+
+
+class _Moved(Exception):
+    def __init__(self, to: str) -> None:
+        super().__init__(to)
+        self.to = to
 
 
 def _content(response: requests.Response, deadline: float) -> bytes:
@@ -89,23 +158,43 @@ def _content(response: requests.Response, deadline: float) -> bytes:
             raise NoAnswer(f"an answer of more than {LARGEST // 1024 // 1024} MiB")
         if monotonic() > deadline:
             raise TimeoutError
+    expected = response.headers.get("Content-Length", "")
+    if expected.isdecimal() and len(content) < int(expected):
+        raise NoAnswer("an answer that was cut off", fleeting=True)
     return bytes(content)
 
 
-def _answer(status: int, content: bytes) -> Answer:
-    if status == 204:
+def _answer(response: requests.Response, content: bytes) -> Answer:
+    status = response.status_code
+    if status == 204 or (status == 202 and not content.strip()):
         return {}
     document: Answer = {}
     try:
         document = json_object(content.decode())
     except (UnicodeDecodeError, NotAnObject):
-        if status == 200:
+        if status in {200, 202}:
             raise NoAnswer(
                 "an answer that is no JSON; is url right, or does a proxy answer instead?"
             ) from None
-    if status != 200:
-        raise Refused(status, document)
+    if status not in {200, 202}:
+        raise Refused(status, document, _seconds(response.headers.get("Retry-After", "")))
     return document
+
+
+def _seconds(header: str) -> float | None:
+    return float(header) if header.isdecimal() else None
+
+
+class _NamedServer(HTTPAdapter):
+    """Expects another name in the certificate than that of the address."""
+
+    def __init__(self, server_name: str) -> None:
+        self._server_name = server_name
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        options |= {"server_hostname": self._server_name, "assert_hostname": self._server_name}
+        super().init_poolmanager(*arguments, **options)
 
 
 class Connections:
@@ -113,18 +202,25 @@ class Connections:
 
     def __init__(self, name: str, config: VaultSource, now: Callable[[], float]) -> None:
         """`now` is in seconds, and never goes back."""
-        self._name = name
         self._config = config
+        self._certificates = Certificates(name, config)
         self._now = now
         self._lock = threading.Lock()
         self._idle: list[tuple[float, Any]] = []
         self._closed = False
 
     @contextmanager
-    def client(self, token: str) -> Iterator[Any]:
-        """An hvac.Client, whose calls raise Refused and NoAnswer. Raises SourceError."""
+    def client(
+        self, token: str, *, namespace: str | None = None, seconds: float | None = None
+    ) -> Iterator[Any]:
+        """An hvac.Client, whose calls raise Refused and NoAnswer. Raises SourceError.
+
+        `seconds` are for all that is asked of it; default: the timeout, for each request.
+        """
         client = self._take() or self._new()
         client.token = token
+        client.adapter.namespace = namespace or self._config.namespace
+        client.adapter.deadline = None if seconds is None else monotonic() + seconds
         try:
             yield client
         finally:
@@ -154,30 +250,22 @@ class Connections:
             client.adapter.close()
 
     def _new(self) -> Any:
+        config = self._config
         session = requests.Session()
         # No proxy, .netrc or certificates of the environment: the configuration says it all.
         session.trust_env = False
-        session.verify = self._trusted()
-        return hvac.Client(
-            url=self._config.url,
+        session.verify, session.cert = self._certificates.checked()
+        if config.proxy is not None:
+            session.proxies = {"http": config.proxy, "https": config.proxy}
+        if config.tls_server_name is not None:
+            session.mount("https://", _NamedServer(config.tls_server_name))
+        client = hvac.Client(
+            url=config.url,
             token="",  # with None it takes VAULT_TOKEN or ~/.vault-token
-            timeout=self._config.timeout.total_seconds(),
+            timeout=config.timeout.total_seconds(),
             allow_redirects=False,
             session=session,  # hvac takes `verify` from it, and forgets its own argument
             adapter=_Adapter,
-            namespace=self._config.namespace,
         )
-
-    def _trusted(self) -> str | bool:
-        path = self._config.ca_file
-        if path is None:
-            return True
-        try:
-            ssl.create_default_context(cafile=path)
-        except ssl.SSLError:
-            why = "holds no certificate in PEM"
-        except OSError as error:
-            why = f"can't be read: {error.strerror}"
-        else:
-            return str(path)
-        raise SourceError(self._name, "", f"ca_file {path} {why}")
+        client.adapter.redirects = frozenset({config.url, *config.redirects})
+        return client

@@ -1,183 +1,216 @@
-"""The token of a Vault source: logins, and when another one is due."""
+"""The logins of Vault and OpenBao: from a configured identity to a token.
+
+Each reads what it needs anew: files of tokens are replaced while rotator runs.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+import base64
+import json
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from rotator.config.models import (
     FromEnv,
     FromFile,
     VaultAppRole,
+    VaultAws,
+    VaultCert,
+    VaultJwt,
     VaultKubernetes,
     VaultSource,
     VaultToken,
+    VaultUserpass,
 )
 from rotator.config.references import resolve_local
-from rotator.errors import SourceDenied, SourceError, SourceUnavailable, ValueUnavailable
-from rotator.model import SourceRead
-from rotator.ports import Observer
-from rotator.sources.vault_http import Connections, NoAnswer, Refused
+from rotator.errors import LoginDenied, SourceError, SourceUnavailable, ValueUnavailable
+from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
 
-_MARGIN = 60.0
-"""Seconds before its end at which a token is replaced, or a tenth of its life if that is less."""
-_REPLACE_EVERY = 60.0
-"""Seconds: a token that the policies keep from looking itself up seems invalid at every refusal."""
-_SHORTEST_PAUSE = 1.0
-_LONGEST_PAUSE = 300.0
-"""Seconds between logins that fail. Vault locks a user out after five that it refuses:
-https://developer.hashicorp.com/vault/docs/concepts/user-lockout
-"""
+Granted = Mapping[str, Any]
+"""`auth` of an answer; `client_token` is text that a header can hold."""
+
+_PERMANENT = ("missing role_id", "missing password", "missing role", "missing jwt")
+"""What Vault answers with a 500 although no later try will do better."""
+_LOOK = "check auth (mount, role, credential) and namespace"
 
 
-class Tokens:
-    """Logs in when somebody first has to, and for all who wait; a token never leaves memory."""
+class Login:
+    """Raises SourceError: LoginDenied where a person must act, else SourceUnavailable."""
 
-    def __init__(
-        self,
-        name: str,
-        config: VaultSource,
-        connections: Connections,
-        observe: Observer,
-        now: Callable[[], float],
-    ) -> None:
-        """`now` is in seconds, and never goes back."""
+    def __init__(self, name: str, config: VaultSource, connections: Connections) -> None:
         self._name = name
         self._auth = config.auth
         self._connections = connections
-        self._observe = observe
-        self._now = now
-        self._lock = threading.Lock()
-        self._token: str | None = None
-        self._ends = float("inf")
-        self._replaceable_from = float("-inf")
-        self._failure: SourceError | None = None
-        self._pause = 0.0
-        self._paused_until = float("-inf")
+        self._unwrapped: tuple[str, str] | None = None
+        """A wrapping token, and the secret_id that it gave once."""
 
-    def current(self) -> str:
-        """Raises SourceError."""
+    def configured_token(self) -> str | None:
+        """Where the configuration names a token, read anew; None: there is a login."""
         if isinstance(self._auth, VaultToken):
-            return self._value(self._auth.token, "token")
-        with self._lock:
-            if self._token is None or self._now() >= self._ends:
-                self._token = self._login()
-            return self._token
+            return usable(self._name, self._value(self._auth.token, "token"))
+        return None
 
-    def other_than(self, refused: str) -> str | None:
-        """A token in place of one that is no longer valid; None where there is none to be had.
-
-        Raises SourceError.
-        """
-        if isinstance(self._auth, VaultToken):
-            token = self.current()
-            return token if token != refused else None
-        with self._lock:
-            if self._token in {None, refused}:
-                if self._now() < self._replaceable_from:
-                    return None
-                self._replaceable_from = self._now() + _REPLACE_EVERY
-                self._token = None
-                self._token = self._login()
-            return self._token
-
-    def forget(self) -> None:
-        with self._lock:
-            self._token = None
-
-    def _login(self) -> str:
-        """Once for all that wait for it: a failure holds for a while too."""
-        if self._failure is not None and self._now() < self._paused_until:
-            # Another instance: each of the waiting threads raises its own.
-            raise type(self._failure)(self._name, "", self._failure.message)
-        started, result = self._now(), "ok"
-        try:
-            token = self._granted()
-        except SourceError as error:
-            result = error.result
-            longest = _LONGEST_PAUSE if isinstance(error, SourceDenied) else _SHORTEST_PAUSE
-            self._pause = min(longest, max(_SHORTEST_PAUSE, self._pause * 2))
-            self._paused_until = self._now() + self._pause
-            self._failure = error
-            raise
-        finally:
-            self._observe(SourceRead(self._name, "login", result, self._now() - started))
-        self._failure, self._pause = None, 0.0
-        return token
-
-    def _granted(self) -> str:
-        asked = self._now()
+    def granted(self) -> Granted:
         try:
             answer = self._asked()
         except Refused as refused:
             raise self._refusal(refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, "", f"login: {failure}") from None
-        given = answer.get("auth")
-        granted = given if isinstance(given, dict) else {}
+        auth = answer.get("auth")
+        granted: Granted = auth if isinstance(auth, dict) else {}
         token = granted.get("client_token")
-        if not isinstance(token, str) or not token:
-            raise SourceDenied(
+        if granted.get("mfa_requirement") or not isinstance(token, str) or not token:
+            raise LoginDenied(
                 self._name, "", f"the {self._auth.method} login gave no token; does it ask for MFA?"
             )
-        life = granted.get("lease_duration")
-        if isinstance(life, (int, float)) and life > 0:
-            self._ends = asked + life - min(_MARGIN, life / 10)
-        else:
-            self._ends = float("inf")
-        return _usable(self._name, token)
+        usable(self._name, token)
+        return granted
 
-    def _asked(self) -> Mapping[str, Any]:
+    def _asked(self) -> Answer:
         auth = self._auth
         match auth:
             case VaultAppRole():
-                role_id = (
-                    auth.role_id
-                    if isinstance(auth.role_id, str)
-                    else self._value(auth.role_id, "role_id")
-                )
-                if auth.secret_id is None:
-                    raise SourceError(self._name, "", "wrapped_secret_id is not supported yet")
-                secret_id = self._value(auth.secret_id, "secret_id")
-                with self._connections.client("") as client:
-                    answer: Mapping[str, Any] = client.auth.approle.login(
-                        role_id, secret_id, use_token=False, mount_point=auth.mount
-                    )
+                role_id = auth.role_id
+                if not isinstance(role_id, str):
+                    role_id = self._value(role_id, "role_id")
+                sent = {"role_id": role_id, "secret_id": self._secret_id(auth)}
             case VaultKubernetes():
                 # The kubelet replaces it long before it ends, so it is read for each login.
                 jwt = self._value(FromFile(file=auth.token_file), "token_file").strip()
-                with self._connections.client("") as client:
-                    answer = client.auth.kubernetes.login(
-                        auth.role, jwt, use_token=False, mount_point=auth.mount
-                    )
+                sent = {"role": auth.role, "jwt": jwt}
+            case VaultJwt():
+                sent = {"role": auth.role, "jwt": self._value(auth.jwt, "jwt").strip()}
+            case VaultUserpass():
+                sent = {"password": self._value(auth.password, "password")}
+                return self._post(f"{auth.mount}/login/{quote(auth.username, safe='')}", sent)
+            case VaultCert():
+                sent = {"name": auth.role} if auth.role else {}
+            case VaultAws():
+                sent = self._signed(auth)
             case VaultToken():
                 raise AssertionError("a token needs no login")
-        return answer
+        return self._post(f"{auth.mount}/login", sent)
+
+    def _post(self, path: str, sent: Mapping[str, str]) -> Answer:
+        namespace = getattr(self._auth, "namespace", None)
+        with self._connections.client("", namespace=namespace) as client:
+            answer: Answer = client.adapter.post(f"/v1/auth/{path}", json=dict(sent))
+            return answer
+
+    # AppRole with a wrapped secret_id
+
+    def _secret_id(self, auth: VaultAppRole) -> str:
+        if auth.secret_id is not None:
+            return self._value(auth.secret_id, "secret_id")
+        if auth.wrapped_secret_id is None:
+            raise AssertionError("one of the two is given: the configuration sees to that")
+        wrapping = self._value(auth.wrapped_secret_id, "wrapped_secret_id").strip()
+        usable(self._name, wrapping)
+        if self._unwrapped is not None and self._unwrapped[0] == wrapping:
+            return self._unwrapped[1]
+        wanted = f"auth/{auth.mount}/role/{auth.role}/secret-id"
+        with self._connections.client(wrapping, namespace=auth.namespace) as client:
+            try:
+                about = client.adapter.post("/v1/sys/wrapping/lookup", json={"token": wrapping})
+                made_at = (about.get("data") or {}).get("creation_path")
+                if made_at != wanted:
+                    raise self._intercepted(f"was not made at {wanted}")
+                answer = client.adapter.post("/v1/sys/wrapping/unwrap")
+            except Refused as refused:
+                if refused.says("wrapping token is not valid"):
+                    raise self._intercepted("was used already, or has ended") from None
+                raise
+        secret_id = (answer.get("data") or {}).get("secret_id")
+        if not isinstance(secret_id, str) or not secret_id:
+            raise self._intercepted("holds no secret_id")
+        # Kept, for it can be had only once; in memory, like the token that it leads to.
+        self._unwrapped = (wrapping, secret_id)
+        return secret_id
+
+    def _intercepted(self, what: str) -> LoginDenied:
+        return LoginDenied(
+            self._name,
+            "",
+            f"the wrapping token of wrapped_secret_id {what}: somebody may have opened it. Treat "
+            "this as a security event, and put a new one in place",
+        )
+
+    # AWS IAM
+
+    def _signed(self, auth: VaultAws) -> dict[str, str]:
+        """A request that only this identity can have signed; Vault sends it on to STS.
+
+        hvac's own signs for the global endpoint whatever the region, and takes no credentials that
+        renew themselves. https://developer.hashicorp.com/vault/docs/auth/aws#iam-auth-method
+        """
+        import botocore.session
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.exceptions import BotoCoreError
+
+        suffix = "amazonaws.com.cn" if auth.region.startswith("cn-") else "amazonaws.com"
+        url = f"https://sts.{auth.region}.{suffix}/"
+        body = "Action=GetCallerIdentity&Version=2011-06-15"
+        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+        if auth.server_id is not None:
+            headers["X-Vault-AWS-IAM-Server-ID"] = auth.server_id
+        try:
+            # Of its own each time: a session reads environment and files only once.
+            credentials = botocore.session.Session().get_credentials()
+            if credentials is None:
+                raise LoginDenied(self._name, "", "there are no AWS credentials to log in with")
+            request = AWSRequest("POST", url, headers=headers, data=body)
+            SigV4Auth(credentials.get_frozen_credentials(), "sts", auth.region).add_auth(request)
+        except (BotoCoreError, OSError, ValueError) as error:
+            kind = type(error).__name__
+            raise LoginDenied(
+                self._name, "", f"the AWS credentials to log in with can't be used ({kind})"
+            ) from None
+        fields = {
+            "iam_request_url": url,
+            "iam_request_body": body,
+            "iam_request_headers": json.dumps(dict(request.headers.items())),
+        }
+        sent = {name: base64.b64encode(text.encode()).decode() for name, text in fields.items()}
+        return {
+            **sent,
+            "iam_http_request_method": "POST",
+            **({"role": auth.role} if auth.role else {}),
+        }
+
+    # What goes wrong
 
     def _refusal(self, answer: Refused) -> SourceError:
-        method = self._auth.method
-        if answer.status in {400, 401, 403, 404}:
-            return SourceDenied(
+        method, status = self._auth.method, answer.status
+        if status == 403 and method == "kubernetes":
+            # Also while Vault can't reach the API server that is to review the token.
+            return LoginDenied(
                 self._name,
                 "",
-                f"the {method} login was refused (HTTP {answer.status}); check auth (mount, role, "
-                "credential) and namespace",
+                f"the kubernetes login was refused (HTTP 403): {_LOOK}; or Vault does not reach "
+                "the API server. It is tried again",
             )
+        if status in {400, 401, 403, 404, 405} or answer.says(*_PERMANENT):
+            return LoginDenied(
+                self._name, "", f"the {method} login was refused (HTTP {status}); {_LOOK}"
+            )
+        if answer.says("sealed"):
+            return SourceUnavailable(self._name, "", "it is sealed; unseal it")
         return SourceUnavailable(
-            self._name, "", f"the {method} login was answered by HTTP {answer.status}"
+            self._name, "", f"the {method} login was answered by HTTP {status}"
         )
 
     def _value(self, reference: FromEnv | FromFile, key: str) -> str:
         try:
-            value = resolve_local(reference, f"auth.{key}")
+            return resolve_local(reference, f"auth.{key}")
         except ValueUnavailable as missing:
-            raise SourceDenied(self._name, "", str(missing)) from None
-        return _usable(self._name, value) if key == "token" else value
+            raise LoginDenied(self._name, "", str(missing)) from None
 
 
-def _usable(name: str, token: str) -> str:
+def usable(name: str, token: str) -> str:
     """Checked here, since what HTTP libraries raise for a bad header holds all of it."""
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise SourceDenied(name, "", "its token holds a character that no token has")
+        raise LoginDenied(name, "", "its token holds a character that no token has")
     return token
