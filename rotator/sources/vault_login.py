@@ -189,8 +189,8 @@ class Login:
             return LoginDenied(
                 self._name,
                 "",
-                f"the kubernetes login was refused (HTTP 403): {_LOOK}; or Vault does not reach "
-                "the API server. It is tried again",
+                f"the kubernetes login was refused (HTTP 403); {_LOOK}; or Vault does not reach "
+                "the API server",
             )
         if status in {400, 401, 403, 404, 405} or answer.says(*_PERMANENT):
             return LoginDenied(

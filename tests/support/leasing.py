@@ -1,0 +1,76 @@
+"""rotator in the event loop of a test, with time that the test moves: for what takes hours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from rotator.clock import SystemClock
+from rotator.compose import SourcePool, open_ledger, open_world
+from rotator.config.models import Config
+from rotator.model import Event, HeldLease, LeaseState, Outcome, Run, RunResult
+from rotator.rotation.keep import Keeper
+from rotator.rotation.run import Order, execute, new_run
+from rotator.rotation.survey import Survey, survey
+from rotator.rotation.world import World
+
+
+class MovedClock(SystemClock):
+    """The system's, moved ahead: what waits still waits in real time."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.ahead)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+@dataclass(slots=True)
+class Process:
+    """What one process of rotator has: a World, and a keeper with its short memory."""
+
+    world: World
+    ledger: SqlLedger
+    clock: MovedClock
+    events: list[Event]
+    keeper: Keeper = field(default_factory=Keeper)
+
+    async def run(self, rotation: str, stop: asyncio.Event | None = None, **order: Any) -> Run:
+        run = new_run(Order(rotation, "command", **order), self.clock.now())
+        wanted = Order(rotation, "command", **order)
+        return await execute(self.world, wanted, run, stop or asyncio.Event())
+
+    async def rotate(self, rotation: str, **order: Any) -> Run:
+        """A run that must succeed."""
+        run = await self.run(rotation, **order)
+        assert run.result is RunResult.SUCCEEDED, run.reason
+        return run
+
+    async def plan(self, rotation: str) -> Survey:
+        return await survey(self.world, rotation)
+
+    async def keep(self) -> frozenset[str]:
+        return await self.keeper.tend(self.world)
+
+    async def leases(self, *states: LeaseState) -> list[HeldLease]:
+        return [x for x in await self.world.ledger.leases() if not states or x.state in states]
+
+    async def last_outcome(self) -> Outcome:
+        return (await self.ledger.outcomes(limit=1))[0]
+
+
+@asynccontextmanager
+async def process(config: Config, clock: MovedClock) -> AsyncIterator[Process]:
+    """From its start to its orderly end; the ledger outlives it."""
+    events: list[Event] = []
+    async with open_ledger(config.ledger, clock) as (ledger, key):
+        pool = SourcePool(key, events.append, clock)
+        async with open_world(config, ledger, pool, events.append, clock) as world:
+            yield Process(world, ledger, clock, events)
