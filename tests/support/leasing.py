@@ -12,6 +12,7 @@ from typing import Any
 from rotator.clock import SystemClock
 from rotator.compose import SourcePool, open_ledger, open_world
 from rotator.config.models import Config
+from rotator.ledger import SqlLedger
 from rotator.model import Event, HeldLease, LeaseState, Outcome, Run, RunResult
 from rotator.rotation.keep import Keeper
 from rotator.rotation.run import Order, execute, new_run
