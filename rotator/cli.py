@@ -8,8 +8,9 @@ import gc
 import json
 import sys
 from collections.abc import Coroutine
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,6 +18,9 @@ from rotator import __version__, show
 from rotator.config.models import parse_duration
 from rotator.errors import ConfigurationError, RotatorError
 from rotator.sandbox.command import sandbox
+
+if TYPE_CHECKING:
+    from rotator.checks import Check
 
 T = TypeVar("T")
 
@@ -196,9 +200,13 @@ def _show_plan(
 
 @cli.command()
 @config_option
-@click.option("--online", is_flag=True, help="Also read every secret and list every target.")
-def check(path: Path, online: bool) -> int:
+@click.option("--online", is_flag=True, help="Also ask every source and target what works.")
+@output_option
+def check(path: Path, online: bool, form: show.Format) -> int:
     """Validate the configuration: every problem at once, each with file, line and key.
+
+    With --online it asks each source what works and which permission is missing, lists every
+    target and plans every rotation. It changes nothing, and makes no credential.
 
     \b
     Examples:
@@ -206,6 +214,7 @@ def check(path: Path, online: bool) -> int:
       rotator check -c rotator.yaml --online
     """
     from rotator import commands
+    from rotator.checks import Verdict
 
     config = commands.load_config(path)
     if not online:
@@ -214,10 +223,51 @@ def check(path: Path, online: bool) -> int:
             f"{len(config.rotations)} rotations)"
         )
         return 0
-    checks = _run(commands.check_online(config))
-    for place, trouble in checks:
-        click.echo(f"{place}: {trouble or 'works'}", err=trouble is not None)
-    return 1 if any(trouble for _, trouble in checks) else 0
+    done = _run(commands.check_online(config))
+    if form == "json":
+        show.listing([asdict(check) for check in done], form, empty="")
+    else:
+        _tell_checks(done)
+    return 1 if any(check.verdict is Verdict.FAILS for check in done) else 0
+
+
+def _tell_checks(done: list[Check]) -> None:
+    """What works on standard output, what doesn't on standard error."""
+    from rotator.checks import Verdict, wants_policy
+
+    for check in done:
+        words = f"{check.place}: {check.what}: "
+        if check.verdict is Verdict.WORKS:
+            click.echo(words + "works")
+        elif check.verdict is Verdict.WARNING:
+            click.echo(f"{words}warning: {check.problem}", err=True)
+        else:
+            click.echo(words + check.problem, err=True)
+    if wants_policy(done):
+        click.echo("the least policies: rotator policy", err=True)
+
+
+@cli.command()
+@config_option
+@output_option
+def policy(path: Path, form: show.Format) -> None:
+    """The least that each source must permit: HCL for Vault and OpenBao, an IAM policy for AWS.
+
+    Asks nobody. JSON has an object for each policy.
+
+    \b
+    Examples:
+      rotator policy -c rotator.yaml
+      rotator policy -c rotator.yaml -o json
+    """
+    from rotator import commands
+    from rotator.policy import policies
+
+    made = policies(commands.load_config(path))
+    if form == "json":
+        click.echo(json.dumps([asdict(policy) for policy in made], indent=2))
+        return
+    click.echo("\n\n".join(policy.text for policy in made) or "no source needs a policy")
 
 
 @cli.command()

@@ -6,17 +6,19 @@ import asyncio
 import difflib
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from rotator import checks
+from rotator.checks import Check
 from rotator.clock import SystemClock
 from rotator.compose import SourcePool, fan_out, open_ledger, open_world
 from rotator.config.load import load
 from rotator.config.models import Config
-from rotator.errors import ConfigurationError, PlanRefused, Problem, RotatorError, TargetError
+from rotator.errors import ConfigurationError, PlanRefused, Problem
 from rotator.ledger import SqlLedger
 from rotator.model import Connection, Event, HeldLease, Outcome, Record, Run, Settled
 from rotator.ports import Observer
@@ -115,34 +117,9 @@ def _problems(seen: Survey, config: Config) -> Iterable[str]:
         yield str(refused)
 
 
-async def check_online(config: Config) -> list[tuple[str, str | None]]:
-    """Place → what is wrong there, or None: every target listed, every rotation's secrets read."""
-    checks: list[tuple[str, str | None]] = []
+async def check_online(config: Config) -> list[Check]:
     async with _opened(config) as (world, _):
-        targets = world.targets
-        checks += zip(
-            (f"target {name}" for name in targets),
-            await asyncio.gather(*(_trouble(target.connections()) for target in targets.values())),
-            strict=True,
-        )
-        for name in config.rotations:
-            try:
-                seen = await survey(world, name)
-            except TargetError as error:
-                checks.append((f"rotation {name}", str(error)))
-                continue
-            problems = [change.reason for change in seen.plan.invalid]
-            problems += [] if problems else list(_problems(seen, config))
-            checks.append((f"rotation {name}", "; ".join(dict.fromkeys(problems)) or None))
-    return checks
-
-
-async def _trouble(work: Awaitable[object]) -> str | None:
-    try:
-        await work
-    except RotatorError as error:
-        return str(error)
-    return None
+        return await checks.check_online(world)
 
 
 async def connections(config: Config, targets: tuple[str, ...]) -> list[Connection]:

@@ -126,7 +126,7 @@ async def test_a_denied_login_is_one_line_with_the_place(
     assert done.status == 1
     lines = [line for line in (done.out + done.err).splitlines() if "login was refused" in line]
     assert len(lines) == 1
-    assert "source vault: the kubernetes login was refused (HTTP 403); check auth" in lines[0]
+    assert "source vault: log in: the kubernetes login was refused (HTTP 403)" in lines[0]
     without_values(done.out + done.err)
 
 

@@ -1,0 +1,175 @@
+"""What works and what is missing, asked of every source and target without changing anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel
+
+from rotator.config.models import Config, FromSecret
+from rotator.errors import CredentialInvalid, PlanRefused, RotatorError, SourceError
+from rotator.model import Connection, Finding, SecretRef
+from rotator.rotation import match
+from rotator.rotation.survey import Survey, survey
+from rotator.rotation.world import World
+
+
+class Verdict(StrEnum):
+    WORKS = "works"
+    WARNING = "warning"
+    """Missing, and rotator does with less."""
+    FAILS = "fails"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    place: str
+    """`source vault`, `target prod`, `rotation openai`."""
+    what: str
+    verdict: Verdict
+    problem: str = ""
+
+
+Connections = Mapping[str, tuple[Connection, ...] | RotatorError]
+
+
+async def check_online(world: World) -> list[Check]:
+    """Sources beside each other, so that one which hangs delays no other."""
+    listed = await _listed(world)
+    checks = [
+        _check(f"target {name}", "list connections", str(answer))
+        if isinstance(answer, RotatorError)
+        else _check(f"target {name}", f"list connections ({len(answer)})")
+        for name, answer in listed.items()
+    ]
+    refs = {name: _refs(world.config, name, listed) for name in world.sources}
+    watched = {name: _watched(world.config, refs[name]) for name in world.sources}
+    found = await asyncio.gather(
+        *(_examined(world, name, refs[name], watched[name]) for name in world.sources)
+    )
+    for name, findings in zip(world.sources, found, strict=True):
+        checks += [_of_finding(f"source {name}", finding) for finding in findings]
+    failing = {check.place for check in checks if check.verdict is Verdict.FAILS}
+    for name in world.config.rotations:
+        checks.append(await _rotation(world, name, failing))
+    return checks
+
+
+def wants_policy(checks: list[Check]) -> bool:
+    """Whether a permission is missing that `rotator policy` would name."""
+    return any(check.problem and check.place.startswith("source ") for check in checks)
+
+
+def _check(place: str, what: str, problem: str = "", *, required: bool = True) -> Check:
+    verdict = Verdict.WORKS
+    if problem:
+        verdict = Verdict.FAILS if required else Verdict.WARNING
+    return Check(place, what, verdict, problem)
+
+
+def _of_finding(place: str, finding: Finding) -> Check:
+    return _check(place, finding.what, finding.problem, required=finding.required)
+
+
+async def _listed(world: World) -> Connections:
+    async def one(name: str) -> tuple[Connection, ...] | RotatorError:
+        try:
+            return await world.targets[name].connections()
+        except RotatorError as error:
+            return error
+
+    answers = await asyncio.gather(*(one(name) for name in world.targets))
+    return dict(zip(world.targets, answers, strict=True))
+
+
+async def _examined(
+    world: World, name: str, refs: list[SecretRef], watched: list[SecretRef]
+) -> tuple[Finding, ...]:
+    try:
+        return await world.sources[name].examine(refs, watched)
+    except SourceError as error:
+        return (Finding("answer", error.message),)
+
+
+def _refs(config: Config, source: str, listed: Connections) -> list[SecretRef]:
+    """Each once: those of all connections that match, and those that settings refer to."""
+    found: dict[SecretRef, None] = {}
+    for name, rule in config.rotations.items():
+        if rule.secret.source != source:
+            continue
+        for target in rule.targets:
+            connections = listed[target]
+            if isinstance(connections, RotatorError):
+                continue
+            environment = config.targets[target].environment
+            for connection in connections:
+                if match.matches(rule.match, connection):
+                    try:
+                        ref = match.secret_of(rule.secret, name, connection, environment)
+                    except CredentialInvalid:
+                        continue  # the rotation's own check says so
+                    found[ref] = None
+    for place in references(config):
+        secret = place.secret
+        if secret.source == source:
+            ref = SecretRef(source, secret.path, secret.engine, secret.mount, secret.version)
+            found[ref] = None
+    return list(found)
+
+
+def references(config: Config) -> Iterator[FromSecret]:
+    """The `{secret: …}` of all settings."""
+
+    def walk(value: Any) -> Iterator[FromSecret]:
+        if isinstance(value, FromSecret):
+            yield value
+        elif isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                yield from walk(getattr(value, name))
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                yield from walk(item)
+
+    yield from walk(config)
+
+
+def _watched(config: Config, refs: list[SecretRef]) -> list[SecretRef]:
+    rules = [rule.secret for rule in config.rotations.values() if rule.watch]
+    places = {(rule.source, rule.engine, rule.mount) for rule in rules}
+    return [r for r in refs if not r.dynamic and (r.source, r.engine, r.mount) in places]
+
+
+async def _rotation(world: World, name: str, failing: set[str]) -> Check:
+    place = f"rotation {name}"
+    rule = world.config.rotations[name]
+    try:
+        seen = await survey(world, name)
+    except RotatorError as error:
+        told = {f"target {target}" for target in rule.targets} & failing
+        return _check(place, "plan", _see(told) if told else str(error))
+    what = f"plan ({seen.plan.matched} connections)"
+    problems = list(dict.fromkeys(_problems(world, seen)))
+    source = f"source {rule.secret.source}"
+    if source in failing and any(problem.startswith(source) for problem in problems):
+        problems = [problem for problem in problems if not problem.startswith(source)]
+        problems.append(_see({source}))
+    return _check(place, what, "; ".join(dict.fromkeys(problems)))
+
+
+def _problems(world: World, seen: Survey) -> Iterator[str]:
+    yield from (str(error) for error in seen.failures.values())
+    if seen.plan.invalid:
+        yield from (change.reason for change in seen.plan.invalid)
+        return
+    try:
+        seen.plan.refuse_if_unsafe(world.config.rotations[seen.plan.rotation])
+    except PlanRefused as refused:
+        yield str(refused)
+
+
+def _see(places: set[str]) -> str:
+    return f"see {' and '.join(sorted(places))} above"
