@@ -311,14 +311,16 @@ def connections(path: Path, targets: tuple[str, ...], form: show.Format) -> None
 def status(path: Path, form: show.Format) -> None:
     """The ledger's present state: what is on each connection, since when, and whether it works.
 
-    Reads the ledger alone; asks neither targets nor sources.
+    Reads the ledger alone; asks neither targets nor sources. A source that the daemon saw fail is
+    told on standard error.
 
     \b
     Example:  rotator status -c rotator.yaml
     """
     from rotator import commands
 
-    records = _run(commands.status(commands.load_config(path)))
+    config = commands.load_config(path)
+    records = _run(commands.status(config))
     show.listing(
         [show.record_row(record) for record in records],
         form,
@@ -334,6 +336,13 @@ def status(path: Path, form: show.Format) -> None:
             "error",
         ),
     )
+    for state in _run(commands.source_states(config)):
+        if state.failing_since is not None:
+            since = state.failing_since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+            click.echo(
+                f"Warning: since {since}: {state.reason}. The connections keep what they have",
+                err=True,
+            )
 
 
 @cli.command()

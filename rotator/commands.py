@@ -20,7 +20,7 @@ from rotator.config.load import load
 from rotator.config.models import Config
 from rotator.errors import ConfigurationError, PlanRefused, Problem
 from rotator.ledger import SqlLedger
-from rotator.model import Connection, Event, HeldLease, Outcome, Record, Run, Settled
+from rotator.model import Connection, Event, HeldLease, Outcome, Record, Run, Settled, SourceState
 from rotator.ports import Observer
 from rotator.progress import progress
 from rotator.rotation.keep import Keeper
@@ -131,6 +131,11 @@ async def connections(config: Config, targets: tuple[str, ...]) -> list[Connecti
 async def status(config: Config) -> list[Record]:
     async with open_ledger(config.ledger, SystemClock()) as (ledger, _):
         return list(await ledger.all_records())
+
+
+async def source_states(config: Config) -> list[SourceState]:
+    async with open_ledger(config.ledger, SystemClock()) as (ledger, _):
+        return [state for state in await ledger.source_states() if state.source in config.sources]
 
 
 async def leases(config: Config) -> list[HeldLease]:

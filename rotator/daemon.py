@@ -16,9 +16,9 @@ from rotator.config.load import load
 from rotator.config.models import Config, HttpConfig, RotationConfig
 from rotator.errors import ConfigurationError, Problem, RotatorError, RunInProgress
 from rotator.generations import Generations
-from rotator.health import Contacts
+from rotator.health import Contacts, news
 from rotator.ledger import SqlLedger
-from rotator.model import Event, RunResult, SecretHinted
+from rotator.model import Event, RunResult, SecretHinted, SourceState
 from rotator.observe import log as logs
 from rotator.observe.metrics import Metrics
 from rotator.ports import Clock
@@ -55,6 +55,7 @@ class Daemon:
     schedule: Schedule = field(init=False)
     keeper: Keeper = field(default_factory=Keeper)
     _watches: dict[str, Watch] = field(default_factory=dict)
+    _written: dict[str, SourceState] = field(default_factory=dict)
     _lease_runs: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Rotation → not again before (monotonic), and the pause after that, in seconds."""
 
@@ -103,6 +104,7 @@ class Daemon:
         try:
             async with self.generations.borrow() as world:
                 due = await self.keeper.tend(world)
+            await self._write_down_sources()
         except RotatorError as error:
             log.error("keep.failed", extra={"reason": str(error)})  # noqa: TRY400 - one line
             return
@@ -115,6 +117,14 @@ class Daemon:
                 # The next one only if this does not help: each makes credentials anew.
                 self._lease_runs[rotation] = (now + pause, min(_LONGEST_PAUSE, pause * 2))
                 self._start(rotation, "lease")
+
+    async def _write_down_sources(self) -> None:
+        """For `rotator status`: at once where one begins or ends to fail, else now and then."""
+        for state in self.contacts.states():
+            if not news(self._written.get(state.source), state):
+                continue
+            await self.ledger.keep_source(state)
+            self._written[state.source] = state
 
     def on_heartbeat(self) -> None:
         self.contacts.beat(self.clock.monotonic())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
-from rotator.model import Event, RequestAnswered, SourceRead
+from rotator.model import Event, RequestAnswered, SourceRead, SourceState
 from rotator.schedule import HEARTBEAT
 
 STALLED_AFTER = 6 * HEARTBEAT.total_seconds()
@@ -22,8 +23,8 @@ class Contacts:
 
     _beat: float
     _reached: set[str] = field(default_factory=set)
-    _troubles: dict[str, str] = field(default_factory=dict)
-    """Source → what it said last, where that was a failure."""
+    _states: dict[str, SourceState] = field(default_factory=dict)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _kept: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,9 +36,11 @@ class Contacts:
                 self._reached.add(f"target {target}")
             case SourceRead(source=source, operation="read" | "probe" | "examine", result="ok"):
                 self._reached.add(f"source {source}")
-                self._troubles.pop(source, None)
+                self._states[source] = SourceState(source, self.now())
             case SourceRead(source=source, reason=reason) if reason:
-                self._troubles[source] = reason
+                known = self._states.get(source) or SourceState(source, None)
+                since = known.failing_since or self.now()
+                self._states[source] = replace(known, failing_since=since, reason=reason)
             case _:
                 pass
 
@@ -56,8 +59,28 @@ class Contacts:
 
     def trouble(self, source: str) -> str | None:
         """What is wrong with a source by its last answer; None: nothing."""
-        return self._troubles.get(source)
+        state = self._states.get(source)
+        return state.reason if state and state.failing_since else None
+
+    def states(self) -> tuple[SourceState, ...]:
+        return tuple(self._states.values())
 
     def unreached(self, targets: Iterable[str], sources: Iterable[str]) -> list[str]:
         wanted = [f"target {name}" for name in targets] + [f"source {name}" for name in sources]
         return [place for place in wanted if place not in self._reached]
+
+
+WRITTEN_EVERY = timedelta(minutes=1)
+
+
+def news(written: SourceState | None, state: SourceState) -> bool:
+    """Whether it is worth a line in the ledger: at once where a source begins or ends to fail, or
+    fails otherwise; else now and then."""
+    if written is None or (written.failing_since, written.reason) != (
+        state.failing_since,
+        state.reason,
+    ):
+        return True
+    if state.ok_at is None:
+        return False
+    return written.ok_at is None or state.ok_at - written.ok_at >= WRITTEN_EVERY

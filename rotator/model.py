@@ -255,6 +255,18 @@ class HeldLease:
     """Of one that is RETIRED."""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How a source answered lately, as far as the daemon saw."""
+
+    source: str
+    ok_at: datetime | None
+    """Of the last read or probe that worked."""
+    failing_since: datetime | None = None
+    reason: str = ""
+    """What it said last, where it fails."""
+
+
 class Verdict(StrEnum):
     """What the plan says of one connection."""
 

@@ -18,6 +18,7 @@ from rotator.model import (
     Run,
     RunResult,
     SecretRef,
+    SourceState,
     Stage,
 )
 
@@ -32,16 +33,18 @@ _TIMES = frozenset(
         "expires_at",
         "owner_ends_at",
         "revoke_at",
+        "ok_at",
+        "failing_since",
     }
 )
-V = TypeVar("V", Record, Outcome, Run, HeldLease)
+V = TypeVar("V", Record, Outcome, Run, HeldLease, SourceState)
 
 
 def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def row(value: Record | Outcome | Run | HeldLease) -> dict[str, Any]:
+def row(value: Record | Outcome | Run | HeldLease | SourceState) -> dict[str, Any]:
     # Not asdict, which copies deeply: this runs three times for each connection.
     plain = {field.name: storable(getattr(value, field.name)) for field in fields(value)}
     for name in _TIMES & plain.keys():
@@ -75,6 +78,10 @@ def run(found: Mapping[str, Any]) -> Run:
 
 def lease(found: Mapping[str, Any]) -> HeldLease:
     return _value(HeldLease, found, state=LeaseState, ref=ref_value)
+
+
+def source_state(found: Mapping[str, Any]) -> SourceState:
+    return _value(SourceState, found)
 
 
 def _value(kind: type[V], found: Mapping[str, Any], **others: Callable[[str], object]) -> V:

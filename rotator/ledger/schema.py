@@ -97,6 +97,16 @@ leases = sa.Table(
 )
 """Every lease that is not known to have ended: model.HeldLease, `ref` as in secrets_seen."""
 
+sources = sa.Table(
+    "sources",
+    metadata,
+    sa.Column("source", sa.String, primary_key=True),
+    sa.Column("ok_at", sa.String),
+    sa.Column("failing_since", sa.String),
+    sa.Column("reason", sa.String, nullable=False),
+)
+"""How each source answered lately: model.SourceState."""
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE connections (
@@ -130,6 +140,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             state TEXT NOT NULL, made_at TEXT NOT NULL, duration REAL NOT NULL,
             renewable INTEGER NOT NULL, expires_at TEXT, mapping TEXT NOT NULL, owner TEXT,
             owner_ends_at TEXT, revoke_at TEXT) WITHOUT ROWID""",
+        """CREATE TABLE sources (
+            source TEXT PRIMARY KEY, ok_at TEXT, failing_since TEXT,
+            reason TEXT NOT NULL) WITHOUT ROWID""",
     ),
 )
 """Each step is a change that was released; it is never edited, only followed by another."""

@@ -23,9 +23,10 @@ from rotator.ledger.schema import (
     outcomes,
     runs,
     secrets_seen,
+    sources,
 )
 from rotator.ledger.writer import Writer
-from rotator.model import HeldLease, Outcome, Record, Run, RunResult, SecretRef
+from rotator.model import HeldLease, Outcome, Record, Run, RunResult, SecretRef, SourceState
 
 KEPT = timedelta(days=400)
 """Of outcomes and runs: more than a year, so that a yearly rotation has a past."""
@@ -151,7 +152,24 @@ class SqlLedger:
     async def drop_lease(self, lease_id: str) -> None:
         await self._execute(leases.delete().where(leases.c.id == lease_id))
 
+    async def keep_source(self, state: SourceState) -> None:
+        statement = insert(sources).values(rows.row(state))
+        changed = {
+            column.name: statement.excluded[column.name]
+            for column in sources.columns
+            if column.name != "source"
+        }
+
+        def work(db: sa.Connection) -> None:
+            db.execute(statement.on_conflict_do_update(index_elements=["source"], set_=changed))
+
+        await self._writer.do(work)
+
     # What is asked of it
+
+    async def source_states(self) -> tuple[SourceState, ...]:
+        found = await self._all(sources.select().order_by(sources.c.source))
+        return tuple(rows.source_state(row) for row in found)
 
     async def leases(self, rotation: str | None = None) -> tuple[HeldLease, ...]:
         statement = leases.select().order_by(leases.c.made_at, leases.c.id)

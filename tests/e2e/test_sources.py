@@ -156,3 +156,37 @@ async def test_the_daemon_sees_a_new_version_in_aws_without_reading_it(
             metrics = (await http.get("/metrics")).text
         assert 'rotator_source_reads_total{result="ok",source="aws"}' in metrics
         without_values(metrics + "\n".join(daemon.lines))
+
+
+async def test_a_source_that_fails_is_seen_everywhere_and_changes_nothing(
+    from_vault: Deployment, cloud: Sandbox, vault: FakeVault
+) -> None:
+    """E43: in metrics, readyz, log and status; the connections keep what they have."""
+    for name in held(cloud):
+        vault.put(f"flink/{name}", {"api_key": FIRST})
+    from_vault.rotation["watch"] = "1s"
+    async with from_vault.daemon() as daemon, daemon.client() as http:
+        await daemon.event("run.finished", result="succeeded")
+        before = held(cloud)
+        vault.sealed = True
+        failed = await daemon.event("watch.failed")
+        assert "it is sealed" in failed["reason"]
+        ready = await http.get("/readyz")
+        assert ready.status_code == 200, "what the connections have goes on working"
+        assert "it is sealed" in ready.json()["checks"]["source vault"]
+        unavailable = 'rotator_source_reads_total{result="unavailable",source="vault"}'
+        assert unavailable in (await http.get("/metrics")).text
+
+        async with asyncio.timeout(30):
+            while "it is sealed" not in (told := await from_vault.rotator("status")).err:
+                assert told.status == 0
+        assert "The connections keep what they have" in told.err
+        assert held(cloud) == before
+
+        vault.sealed = False
+        vault.put("flink/openai-003", {"api_key": SECOND})
+        await daemon.event("connection.settled", connection="openai-003", result="rotated")
+        async with asyncio.timeout(30):
+            while (await from_vault.rotator("status")).err:
+                pass
+        assert (await http.get("/readyz")).json()["checks"].get("source vault") is None

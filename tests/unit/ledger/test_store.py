@@ -14,7 +14,7 @@ import pytest
 from rotator.errors import LedgerError, RunInProgress
 from rotator.ledger import SqlLedger, fingerprint_key
 from rotator.ledger.store import KEPT, KEPT_OUTCOMES
-from rotator.model import LeaseState, Result, RunResult, SecretRef, Stage
+from rotator.model import LeaseState, Result, RunResult, SecretRef, SourceState, Stage
 from tests.unit.ledger.values import LEASE, NOW, OUTCOME, RECORD, RUN, now
 
 
@@ -142,6 +142,17 @@ async def test_leases_in_every_state(ledger: SqlLedger, path: Path) -> None:
     await again.drop_lease(LEASE.id)
     await again.drop_lease("never was")
     assert await again.leases() == (later,)
+    await again.aclose()
+
+
+async def test_how_sources_answered(ledger: SqlLedger, path: Path) -> None:
+    failing = SourceState("vault", None, NOW, "source vault: it is sealed")
+    await ledger.keep_source(failing)
+    await ledger.keep_source(SourceState("aws", NOW))
+    again = await SqlLedger.open(path, now)
+    assert await again.source_states() == (SourceState("aws", NOW), failing)
+    await again.keep_source(SourceState("vault", NOW))
+    assert await again.source_states() == (SourceState("aws", NOW), SourceState("vault", NOW))
     await again.aclose()
 
 

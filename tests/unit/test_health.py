@@ -1,0 +1,76 @@
+"""What livez, readyz and `status` go by."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from rotator.health import NOT_KEPT_AFTER, STALLED_AFTER, WRITTEN_EVERY, Contacts, news
+from rotator.model import RequestAnswered, SourceRead, SourceState
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def read(result: str = "ok", reason: str = "", operation: str = "read") -> SourceRead:
+    return SourceRead("vault", operation, result, 0.1, reason)
+
+
+def test_who_was_reached() -> None:
+    contacts = Contacts(0.0)
+    assert contacts.unreached(["prod"], ["vault"]) == ["target prod", "source vault"]
+    contacts(RequestAnswered("prod", "GET", "503", 0.1))
+    contacts(read("unavailable", "source vault: it is sealed"))
+    contacts(read(operation="login"))
+    assert contacts.unreached(["prod"], ["vault"]) == ["target prod", "source vault"]
+    contacts(RequestAnswered("prod", "GET", "200", 0.1))
+    contacts(read(operation="examine"))
+    assert contacts.unreached(["prod"], ["vault"]) == []
+
+
+def test_a_scheduler_that_stalls_and_leases_that_nobody_tends() -> None:
+    """E20: a keeper that hangs is seen from outside."""
+    contacts = Contacts(100.0)
+    assert not contacts.stalled(100.0 + STALLED_AFTER)
+    assert contacts.stalled(100.1 + STALLED_AFTER)
+    contacts.beat(200.0)
+    assert not contacts.stalled(200.0 + STALLED_AFTER)
+    assert not contacts.neglected(100.0 + NOT_KEPT_AFTER)
+    assert contacts.neglected(100.1 + NOT_KEPT_AFTER)
+    contacts.kept(900.0)
+    assert not contacts.neglected(900.0 + NOT_KEPT_AFTER)
+
+
+def test_what_a_source_said_last() -> None:
+    time = NOON
+
+    def now() -> datetime:
+        return time
+
+    contacts = Contacts(0.0, now=now)
+    assert contacts.trouble("vault") is None
+    contacts(read())
+    time += timedelta(minutes=1)
+    contacts(read("unavailable", "source vault: it is sealed"))
+    time += timedelta(minutes=1)
+    contacts(read("unavailable", "source vault: HTTP 500"))
+    assert contacts.trouble("vault") == "source vault: HTTP 500"
+    since = NOON + timedelta(minutes=1)
+    assert contacts.states() == (SourceState("vault", NOON, since, "source vault: HTTP 500"),)
+    contacts(read())
+    assert contacts.trouble("vault") is None
+    assert contacts.states() == (SourceState("vault", time),)
+
+
+def test_what_is_worth_a_line_in_the_ledger() -> None:
+    fine = SourceState("vault", NOON)
+    failing = SourceState("vault", NOON, NOON, "sealed")
+    assert news(None, fine)
+    assert not news(fine, fine)
+    assert not news(fine, replace(fine, ok_at=NOON + WRITTEN_EVERY / 2))
+    assert news(fine, replace(fine, ok_at=NOON + WRITTEN_EVERY))
+    assert news(fine, failing)
+    assert not news(failing, failing)
+    assert news(failing, replace(failing, reason="HTTP 500"))
+    assert news(failing, fine)
+    never = SourceState("vault", None, NOON, "sealed")
+    assert not news(never, never)
