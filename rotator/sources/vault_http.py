@@ -98,9 +98,7 @@ class _Adapter(RawAdapter):  # type: ignore[misc] # hvac ships no types
                 except _Moved as moved:
                     # The same request, with its token and body, to an address that is allowed.
                     self.base_uri = moved.to
-            raise NoAnswer(
-                f"it redirects in a circle; is one of {', '.join(self.redirects)} active?"
-            )
+            raise NoAnswer("it redirects again and again; is there an active node?")
         finally:
             self.base_uri = home
 
