@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ from rotator.ports import Observer
 from rotator.sources.reader import Digest, Reader
 from rotator.sources.vault_engines import Engines, Place, lease_of, url
 from rotator.sources.vault_errors import Meaning, mapping, worth_another_try
-from rotator.sources.vault_examine import finding, needs, tried
+from rotator.sources.vault_examine import finding, needs
 from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
 from rotator.sources.vault_login import Login
 from rotator.sources.vault_tls import Certificates
@@ -240,12 +241,20 @@ class VaultReader(Reader):
             granted = self._capabilities([need.path for need in wanted])
         except SourceError as error:
             return (Finding("log in", error.message),)
-        findings = [Finding("log in"), *(finding(need, granted) for need in wanted)]
-        denied = {found.what.partition(" ")[2] for found in findings if found.problem}
-        static = [ref for ref in refs if not ref.dynamic and not {self._path(ref)} & denied]
-        failed = {found.what: found for found in tried(static, self.read)}
-        named = {f"read {self._path(ref)}": failed.get(f"read {ref.path}") for ref in static}
-        return tuple(named.get(found.what) or found for found in findings)
+        findings = {need.what: finding(need, granted) for need in wanted}
+        for ref in refs:
+            what = f"read {self._path(ref)}"
+            if not ref.dynamic and not findings[what].problem:
+                # A permission says nothing of what is there.
+                findings[what] = replace(findings[what], problem=self._trouble(ref))
+        return (Finding("log in"), *findings.values())
+
+    def _trouble(self, ref: SecretRef) -> str:
+        try:
+            self.read(ref)
+        except SourceError as error:
+            return error.message
+        return ""
 
     def _path(self, ref: SecretRef) -> str:
         place = Place.of(self._name, ref)

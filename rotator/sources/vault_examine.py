@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rotator.errors import SourceError
-from rotator.model import Finding, Probe, Secret, SecretRef
+from rotator.model import Finding, SecretRef
 from rotator.sources.vault_engines import Place
 
 
@@ -49,14 +48,3 @@ def finding(need: Need, capabilities: Mapping[str, Any]) -> Finding:
     missing = f'the policy lacks: path "{need.path}" {{ capabilities = ["{need.capability}"] }}'
     problem = f"{missing}; without it {need.without}" if need.without else missing
     return Finding(need.what, problem, need.required)
-
-
-def tried(
-    refs: Collection[SecretRef], read: Callable[[SecretRef], Secret | Probe]
-) -> Iterable[Finding]:
-    """Those that may be read are, for a permission says nothing of what is there."""
-    for ref in refs:
-        try:
-            read(ref)
-        except SourceError as error:
-            yield Finding(f"read {ref.path}", error.message)
