@@ -64,6 +64,10 @@ async def test_no_output_of_any_command_and_no_file_holds_a_value(
         ("connections", "-o", "json"),
         ("status", "-o", "json"),
         ("history", "-o", "json"),
+        ("leases",),
+        ("leases", "-o", "json"),
+        ("check", "--online", "-o", "json"),
+        ("policy",),
         ("schema",),
     ]
     for value in (GOOD, BAD):
