@@ -89,7 +89,7 @@ async def test_no_answer_no_metric_and_no_line_of_the_daemon_holds_a_value(
         auth = {"method": "token", "token": {"env": "VAULT_SECRET"}}
         installed.document["sources"]["vault"] = {"kind": "vault", "url": url, "auth": auth}
         installed.rotation["secret"] = {"source": "vault", "path": "flink/openai"}
-        installed.rotation["schedule"] = {"cron": "* * * * * *"}
+        # No schedule beside it: with a run every second, each look may find one under way.
         installed.rotation["watch"] = "1s"
         environment = {"HTTP_TOKEN": TOKEN, "VAULT_SECRET": ROOT}
         async with installed.daemon(**environment) as daemon, daemon.client() as http:
