@@ -1,8 +1,8 @@
 """HashiCorp Vault and OpenBao.
 
 Split by what changes for one reason: vault_http and vault_tls (the transport), vault_login and
-vault_token (who we are), vault_engines (what is answered), vault_errors (what a refusal means),
-vault_examine, vault_events.
+vault_token (who we are), vault_requests (asking as that), vault_engines (what is answered),
+vault_errors (what a refusal means), vault_examine, vault_events.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from rotator.config.models import VaultSource
 from rotator.errors import (
@@ -31,10 +29,11 @@ from rotator.model import Finding, Lease, Owner, Probe, Secret, SecretHinted, Se
 from rotator.ports import Observer
 from rotator.sources.reader import Digest, Reader
 from rotator.sources.vault_engines import Engines, Place, lease_of, url
-from rotator.sources.vault_errors import Meaning, mapping, worth_another_try
+from rotator.sources.vault_errors import Meaning, mapping
 from rotator.sources.vault_examine import finding, needs
 from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
 from rotator.sources.vault_login import Login
+from rotator.sources.vault_requests import Requests
 from rotator.sources.vault_tls import Certificates
 from rotator.sources.vault_token import Tokens
 
@@ -42,9 +41,6 @@ if TYPE_CHECKING:
     from rotator.sources.vault_events import Events
 
 
-_TRIES = 3
-_SHARE = 0.9
-"""Of the time that the caller waits; it should still hear what came of it."""
 _ROTATING_FOR = 10.0
 """Seconds that a read waits for a static role that is being rotated."""
 
@@ -71,6 +67,7 @@ class VaultReader(Reader):
         self._connections = Connections(name, config, now)
         login = Login(name, config, self._connections)
         self._tokens = Tokens(name, login, self._connections, observe, now)
+        self._requests = Requests(name, self._timeout, self._connections, self._tokens, sleep)
         self._engines = Engines(name, digest)
         self._meaning = Meaning(name)
         self._kv_of: dict[str, str] = {}
@@ -93,7 +90,7 @@ class VaultReader(Reader):
             return self._made(ref, place)
         if self._engine(ref) == "kv-v2":
             path = url(place.data) + (f"?version={ref.version}" if ref.version else "")
-            answer = self._asked(ref, place, path, f'"read" on {place.data}')
+            answer = self._requests.read(ref, place.mount, path, f'"read" on {place.data}')
             return self._engines.kv2_secret(ref, answer, place.mount, datetime.now(UTC))
         answer = self._plain(ref, place)
         if lease_of(answer, None) is not None:
@@ -111,7 +108,9 @@ class VaultReader(Reader):
             return self._by_reading(ref, warning)
         place = Place.of(self._name, ref)
         try:
-            answer = self._asked(ref, place, url(place.metadata), f'"read" on {place.metadata}')
+            answer = self._requests.read(
+                ref, place.mount, url(place.metadata), f'"read" on {place.metadata}'
+            )
         except PolicyDenied:
             probe = self._by_reading(ref, warning)
             self._without_metadata.add(ref)
@@ -124,7 +123,7 @@ class VaultReader(Reader):
 
     def _plain(self, ref: SecretRef, place: Place) -> Answer:
         needed = f'"read" on {place.plain}'
-        answer = self._asked(ref, place, url(place.plain), needed)
+        answer = self._requests.read(ref, place.mount, url(place.plain), needed)
         waited = 0.0
         while self._engines.rotating(ref, answer):
             if waited >= min(_ROTATING_FOR, self._timeout / 2):
@@ -133,7 +132,7 @@ class VaultReader(Reader):
                 )
             self._sleep(0.5)
             waited += 0.5
-            answer = self._asked(ref, place, url(place.plain), needed)
+            answer = self._requests.read(ref, place.mount, url(place.plain), needed)
         return answer
 
     def _made(self, ref: SecretRef, place: Place) -> Secret:
@@ -144,7 +143,9 @@ class VaultReader(Reader):
                 answer: Answer = client.adapter.get(url(place.plain))
         except Refused as refused:
             if refused.status == 403:
-                raise self._refused(token.value, ref.path, f'"read" on {place.plain}') from None
+                raise self._requests.refused(
+                    token.value, ref.path, f'"read" on {place.plain}'
+                ) from None
             raise self._meaning.of_read(ref, place.mount, refused) from None
         except NoAnswer as failure:
             raise SourceUncertain(self._name, ref.path, str(failure)) from None
@@ -171,8 +172,8 @@ class VaultReader(Reader):
         if known is not None:
             return known
         try:
-            answer = self._asked(
-                ref, place, url(f"sys/internal/ui/mounts/{place.mount}"), "to read the mount"
+            answer = self._requests.read(
+                ref, place.mount, url(f"sys/internal/ui/mounts/{place.mount}"), "to read the mount"
             )
         except SourceDenied as denied:
             if isinstance(denied, LoginDenied):
@@ -225,7 +226,7 @@ class VaultReader(Reader):
                 return answer
 
         try:
-            return self._with_token(lease, ask, f'"update" on sys/leases/{what}')
+            return self._requests.with_token(lease, ask, f'"update" on sys/leases/{what}')
         except Refused as refused:
             raise self._meaning.of_lease(lease, refused) from None
         except NoAnswer as failure:
@@ -269,89 +270,12 @@ class VaultReader(Reader):
                 return answer
 
         try:
-            answer = self._with_token("", ask, '"update" on sys/capabilities-self')
+            answer = self._requests.with_token("", ask, '"update" on sys/capabilities-self')
         except Refused as refused:
             raise self._meaning.of_lease("", refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, "", str(failure)) from None
         return mapping(answer, "data") or answer
-
-    # Requests
-
-    def _asked(self, ref: SecretRef, place: Place, path: str, needed: str) -> Answer:
-        """A read, tried again within the time that there is."""
-        ends = time.monotonic() + self._timeout * _SHARE
-
-        def ask(token: str) -> Answer:
-            seconds = ends - time.monotonic()
-            with self._connections.client(token, seconds=max(0.01, seconds)) as client:
-                answer: Answer = client.adapter.get(path)
-                return answer
-
-        def once() -> Answer:
-            return self._with_token(ref.path, ask, needed)
-
-        def late(state: RetryCallState) -> bool:
-            return time.monotonic() + _pause(state) >= ends
-
-        again = Retrying(
-            retry=retry_if_exception(worth_another_try),
-            stop=lambda state: stop_after_attempt(_TRIES)(state) or late(state),
-            wait=_pause,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        try:
-            return again(once)
-        except Refused as refused:
-            raise self._meaning.of_read(ref, place.mount, refused) from None
-        except NoAnswer as failure:
-            raise SourceUnavailable(self._name, ref.path, str(failure)) from None
-
-    def _with_token(self, path: str, ask: Callable[[str], Answer], needed: str) -> Answer:
-        """A 403 can be the token's end or a policy: the token itself is asked which."""
-        token = self._tokens.use()
-        try:
-            return ask(token)
-        except Refused as refused:
-            if refused.status != 403:
-                raise
-        valid = self._holds(token)
-        fresh = self._tokens.other_than(token, valid=valid)
-        if fresh is None:
-            raise self._denied(path, needed, valid=valid)
-        try:
-            return ask(fresh)
-        except Refused as refused:
-            if refused.status != 403:
-                raise
-            raise self._denied(path, needed, valid=True) from None
-
-    def _refused(self, token: str, path: str, needed: str) -> SourceError:
-        """After a 403 to what is not repeated: the next one finds another token."""
-        try:
-            valid = self._holds(token)
-            self._tokens.other_than(token, valid=valid)
-        except Refused as refused:
-            return self._meaning.of_lease(path, refused)
-        except NoAnswer as failure:
-            return SourceUnavailable(self._name, path, str(failure))
-        return self._denied(path, needed, valid=valid)
-
-    def _denied(self, path: str, needed: str, *, valid: bool) -> SourceError:
-        if valid:
-            return self._meaning.of_policy(path, needed)
-        return LoginDenied(self._name, path, "permission denied: its token is not valid any more")
-
-    def _holds(self, token: str) -> bool:
-        try:
-            with self._connections.client(token) as client:
-                client.adapter.get("/v1/auth/token/lookup-self")
-        except Refused as refused:
-            if refused.status != 403:
-                raise
-            return False
-        return True
 
     # Events
 
@@ -373,14 +297,3 @@ class VaultReader(Reader):
             server_name=config.tls_server_name,
             proxy=config.proxy,
         )
-
-
-def _pause(state: RetryCallState) -> float:
-    """As long as the server asks for, else a little longer each time."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, Refused):
-        if error.retry_after is not None:
-            return error.retry_after
-        if error.status == 412:
-            return 1.0
-    return float(0.1 * 2**state.attempt_number)

@@ -1,0 +1,124 @@
+"""Requests with whatever token is good now, and what a 403 to one of them means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+
+from rotator.errors import LoginDenied, SourceError, SourceUnavailable
+from rotator.model import SecretRef
+from rotator.sources.vault_errors import Meaning, worth_another_try
+from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
+from rotator.sources.vault_token import Tokens
+
+_TRIES = 3
+_SHARE = 0.9
+"""Of the time that the caller waits; it should still hear what came of it."""
+
+
+class Requests:
+    """Raises SourceError, but where it says Refused or NoAnswer: what these mean is the caller's
+    to say."""
+
+    def __init__(
+        self,
+        name: str,
+        timeout: float,
+        connections: Connections,
+        tokens: Tokens,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._name = name
+        self._timeout = timeout
+        self._connections = connections
+        self._tokens = tokens
+        self._meaning = Meaning(name)
+        self._sleep = sleep
+
+    def read(self, ref: SecretRef, mount: str, path: str, needed: str) -> Answer:
+        """A read, tried again within the time that there is."""
+        ends = time.monotonic() + self._timeout * _SHARE
+
+        def ask(token: str) -> Answer:
+            seconds = ends - time.monotonic()
+            with self._connections.client(token, seconds=max(0.01, seconds)) as client:
+                answer: Answer = client.adapter.get(path)
+                return answer
+
+        def once() -> Answer:
+            return self.with_token(ref.path, ask, needed)
+
+        def late(state: RetryCallState) -> bool:
+            return time.monotonic() + _pause(state) >= ends
+
+        again = Retrying(
+            retry=retry_if_exception(worth_another_try),
+            stop=lambda state: stop_after_attempt(_TRIES)(state) or late(state),
+            wait=_pause,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return again(once)
+        except Refused as refused:
+            raise self._meaning.of_read(ref, mount, refused) from None
+        except NoAnswer as failure:
+            raise SourceUnavailable(self._name, ref.path, str(failure)) from None
+
+    def with_token(self, path: str, ask: Callable[[str], Answer], needed: str) -> Answer:
+        """A 403 can be the token's end or a policy: the token itself is asked which."""
+        token = self._tokens.use()
+        try:
+            return ask(token)
+        except Refused as refused:
+            if refused.status != 403:
+                raise
+        valid = self._holds(token)
+        fresh = self._tokens.other_than(token, valid=valid)
+        if fresh is None:
+            raise self._denied(path, needed, valid=valid)
+        try:
+            return ask(fresh)
+        except Refused as refused:
+            if refused.status != 403:
+                raise
+            raise self._denied(path, needed, valid=True) from None
+
+    def refused(self, token: str, path: str, needed: str) -> SourceError:
+        """After a 403 to what is not repeated: the next one finds another token."""
+        try:
+            valid = self._holds(token)
+            self._tokens.other_than(token, valid=valid)
+        except Refused as refused:
+            return self._meaning.of_lease(path, refused)
+        except NoAnswer as failure:
+            return SourceUnavailable(self._name, path, str(failure))
+        return self._denied(path, needed, valid=valid)
+
+    def _denied(self, path: str, needed: str, *, valid: bool) -> SourceError:
+        if valid:
+            return self._meaning.of_policy(path, needed)
+        return LoginDenied(self._name, path, "permission denied: its token is not valid any more")
+
+    def _holds(self, token: str) -> bool:
+        try:
+            with self._connections.client(token) as client:
+                client.adapter.get("/v1/auth/token/lookup-self")
+        except Refused as refused:
+            if refused.status != 403:
+                raise
+            return False
+        return True
+
+
+def _pause(state: RetryCallState) -> float:
+    """As long as the server asks for, else a little longer each time."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, Refused):
+        if error.retry_after is not None:
+            return error.retry_after
+        if error.status == 412:
+            return 1.0
+    return float(0.1 * 2**state.attempt_number)
