@@ -45,6 +45,15 @@ def worth_another_try(error: BaseException) -> bool:
     return isinstance(error, Refused) and error.status in _TRY_AGAIN
 
 
+def by_policy(refused: Refused) -> bool:
+    """Whether it is an ACL that says no, so that the token itself is valid.
+
+    Vault and OpenBao number the errors of an ACL: one. Of a token that is not valid, OpenBao says
+    no number, and Vault two: https://developer.hashicorp.com/vault/docs/concepts/tokens
+    """
+    return refused.status == 403 and refused.says("1 error occurred")
+
+
 class Meaning:
     """Errors of one source."""
 

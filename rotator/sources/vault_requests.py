@@ -9,7 +9,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from rotator.errors import LoginDenied, SourceError, SourceUnavailable
 from rotator.model import SecretRef
-from rotator.sources.vault_errors import Meaning, worth_another_try
+from rotator.sources.vault_errors import Meaning, by_policy, worth_another_try
 from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
 from rotator.sources.vault_token import Tokens
 
@@ -109,7 +109,7 @@ class Requests:
         except Refused as refused:
             if refused.status != 403:
                 raise
-            return False
+            return by_policy(refused)
         return True
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rotator.errors import LoginDenied, SourceDenied, SourceError, SourceUnavailable
 from rotator.model import Owner, SourceRead
 from rotator.ports import Observer
+from rotator.sources.vault_errors import Meaning, by_policy, mapping
 from rotator.sources.vault_http import Connections, NoAnswer, Refused
 from rotator.sources.vault_login import Login
 
@@ -187,21 +188,21 @@ class Tokens:
 
     def _looked_after(self, token: Token) -> Token:
         """Whether it is still there at all; what it has to be renewed for is known."""
+        self._looked_at = self._now()
         try:
             self._ask(token, "get", "lookup-self")
         except Refused as refused:
-            if refused.status != 403:
-                return token
-            self._came_to_nothing(token.value)
-            if not token.ours:
-                raise self._invalid() from None
-            return self._replaced()
+            if refused.status == 403 and not by_policy(refused):
+                return self._after_its_end(token)
         except NoAnswer:
             return token
-        self._looked_at = self._now()
         return token
 
-    def _replaced(self) -> Token:
+    def _after_its_end(self, token: Token) -> Token:
+        """The one in its place. Raises SourceError."""
+        self._came_to_nothing(token.value)
+        if not token.ours:
+            raise self._invalid()
         self._token = self._logged_in()
         return self._token
 
@@ -214,45 +215,40 @@ class Tokens:
         """As it is after a try; where that can't be, as it was."""
         if not token.renewable or self._now() < self._renew_not_before:
             return token
-        started, result = self._now(), "ok"
+        started, result = self._now(), SourceUnavailable.result
+        kept, ended = token, False
         try:
             answer = self._ask(token, "post", "renew-self", {"increment": f"{int(token.life)}s"})
+            life = _seconds((mapping(answer, "auth") or {}).get("lease_duration"))
+            if life > 0:
+                result, kept = "ok", self._after_renewal(token, life)
         except Refused as refused:
-            result = SourceUnavailable.result
-            if refused.status == 403:
-                self._came_to_nothing(token.value)
-                if not token.ours:
-                    raise self._invalid() from None
-                return self._replaced()
-            if refused.status == 400:
-                result = LoginDenied.result
-                token = replace(token, renewable=False)
-            else:
-                self._later()
+            if refused.status in {400, 403}:
+                result, kept = LoginDenied.result, replace(token, renewable=False)
+            ended = refused.status == 403 and not by_policy(refused)
         except NoAnswer:
-            result = SourceUnavailable.result
-            self._later()
-        else:
-            granted = answer.get("auth")
-            token = self._after_renewal(token, granted if isinstance(granted, dict) else {})
+            pass  # told as unavailable, and tried again later
         finally:
             seconds = self._now() - started
             self._observe(SourceRead(self._name, "renew_token", result, seconds))
-        self._token = token
-        return token
+        if ended:
+            return self._after_its_end(token)
+        if result == SourceUnavailable.result:
+            self._later(token)
+        self._token = kept
+        return kept
 
-    def _after_renewal(self, token: Token, granted: dict[str, Any]) -> Token:
-        life = granted.get("lease_duration")
-        if not isinstance(life, (int, float)) or life <= 0:
-            self._later()
-            return token
+    def _after_renewal(self, token: Token, life: float) -> Token:
         self._renew_pause = 0.0
         capped = life < token.life * _WORTHWHILE
         return replace(token, ends=self._now() + life, renewable=not capped)
 
-    def _later(self) -> None:
-        self._renew_pause = min(_LONGEST_PAUSE, max(_RENEW_AGAIN, self._renew_pause * 2))
-        self._renew_not_before = self._now() + self._renew_pause
+    def _later(self, token: Token) -> None:
+        """Some time before its end: only a renewal saves the leases that live on it."""
+        now = self._now()
+        longest = min(_LONGEST_PAUSE, (token.ends - now) / 4)
+        self._renew_pause = max(_RENEW_AGAIN, min(longest, self._renew_pause * 2))
+        self._renew_not_before = now + self._renew_pause
 
     def _asked_about(self, token: Token) -> Token:
         """A token that somebody else made: what it is, only the server knows."""
@@ -260,6 +256,9 @@ class Tokens:
         try:
             data = self._ask(token, "get", "lookup-self").get("data")
         except Refused as refused:
+            if by_policy(refused):
+                needed = '"read" on auth/token/lookup-self'
+                raise Meaning(self._name).of_policy("", needed) from None
             if refused.status == 403:
                 raise self._invalid() from None
             raise SourceUnavailable(
@@ -268,15 +267,19 @@ class Tokens:
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, "", str(failure)) from None
         about = data if isinstance(data, dict) else {}
-        ttl = float(about.get("ttl") or 0)
-        life = float(about.get("period") or about.get("creation_ttl") or ttl)
+        ttl = _seconds(about.get("ttl"))
+        # A root token says null; one that is about to end says 0.
+        ends = about.get("expire_time", "") is not None
+        if ends and "ttl" not in about:
+            raise SourceUnavailable(self._name, "", "an answer that tells nothing of its token")
+        life = _seconds(about.get("period")) or _seconds(about.get("creation_ttl")) or ttl
         uses = about.get("num_uses")
         self._looked_at = started
         return replace(
             token,
             known=True,
-            life=life if about.get("expire_time") else 0.0,
-            ends=started + ttl if about.get("expire_time") else float("inf"),
+            life=life if ends else 0.0,
+            ends=started + ttl if ends else float("inf"),
             renewable=about.get("renewable") is True,
             accessor=str(about.get("accessor") or "") or None,
             service=about.get("type") != "batch",
@@ -323,8 +326,7 @@ class Tokens:
         self._failure, self._pause = None, 0.0
         self._renew_not_before, self._renew_pause = float("-inf"), 0.0
         self._looked_at = started
-        life = granted.get("lease_duration")
-        life = float(life) if isinstance(life, (int, float)) and life > 0 else 0.0
+        life = _seconds(granted.get("lease_duration"))
         uses = granted.get("num_uses")
         return Token(
             value=str(granted["client_token"]),
@@ -349,3 +351,8 @@ class Tokens:
                 client.adapter.post("/v1/auth/token/revoke-self")
         except (Refused, NoAnswer, SourceError):
             return  # it ends by itself
+
+
+def _seconds(told: object) -> float:
+    """0 for what is no duration."""
+    return float(told) if isinstance(told, (int, float)) and told > 0 else 0.0
