@@ -5,8 +5,6 @@ Each reads what it needs anew: files of tokens are replaced while rotator runs.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -41,6 +39,7 @@ class Login:
     def __init__(self, name: str, config: VaultSource, connections: Connections) -> None:
         self._name = name
         self._auth = config.auth
+        self._timeout = config.timeout
         self._connections = connections
         self._unwrapped: tuple[str, str] | None = None
         """A wrapping token, and the secret_id that it gave once."""
@@ -88,7 +87,9 @@ class Login:
             case VaultCert():
                 sent = {"name": auth.role} if auth.role else {}
             case VaultAws():
-                sent = self._signed(auth)
+                from rotator.sources.vault_aws import signed  # with botocore, used for this alone
+
+                sent = signed(self._name, auth, self._timeout)
             case VaultToken():
                 raise AssertionError("a token needs no login")
         return self._post(f"{auth.mount}/login", sent)
@@ -136,49 +137,6 @@ class Login:
             f"the wrapping token of wrapped_secret_id {what}: somebody may have opened it. Treat "
             "this as a security event, and put a new one in place",
         )
-
-    # AWS IAM
-
-    def _signed(self, auth: VaultAws) -> dict[str, str]:
-        """A request that only this identity can have signed; Vault sends it on to STS.
-
-        hvac's own signs for the global endpoint whatever the region, and takes no credentials that
-        renew themselves. https://developer.hashicorp.com/vault/docs/auth/aws#iam-auth-method
-        """
-        import botocore.session
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-        from botocore.exceptions import BotoCoreError
-
-        suffix = "amazonaws.com.cn" if auth.region.startswith("cn-") else "amazonaws.com"
-        url = f"https://sts.{auth.region}.{suffix}/"
-        body = "Action=GetCallerIdentity&Version=2011-06-15"
-        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-        if auth.server_id is not None:
-            headers["X-Vault-AWS-IAM-Server-ID"] = auth.server_id
-        try:
-            # Of its own each time: a session reads environment and files only once.
-            credentials = botocore.session.Session().get_credentials()
-            if credentials is None:
-                raise LoginDenied(self._name, "", "there are no AWS credentials to log in with")
-            request = AWSRequest("POST", url, headers=headers, data=body)
-            SigV4Auth(credentials.get_frozen_credentials(), "sts", auth.region).add_auth(request)
-        except (BotoCoreError, OSError, ValueError) as error:
-            kind = type(error).__name__
-            raise LoginDenied(
-                self._name, "", f"the AWS credentials to log in with can't be used ({kind})"
-            ) from None
-        fields = {
-            "iam_request_url": url,
-            "iam_request_body": body,
-            "iam_request_headers": json.dumps(dict(request.headers.items())),
-        }
-        sent = {name: base64.b64encode(text.encode()).decode() for name, text in fields.items()}
-        return {
-            **sent,
-            "iam_http_request_method": "POST",
-            **({"role": auth.role} if auth.role else {}),
-        }
 
     # What goes wrong
 
