@@ -43,6 +43,8 @@ class Login:
         self._connections = connections
         self._unwrapped: tuple[str, str] | None = None
         """A wrapping token, and the secret_id that it gave once."""
+        self._opening: str | None = None
+        """A wrapping token that was sent to be opened, and of which nothing was heard since."""
 
     def configured_token(self) -> str | None:
         """Where the configuration names a token, read anew; None: there is a login."""
@@ -111,6 +113,7 @@ class Login:
         usable(self._name, wrapping)
         if self._unwrapped is not None and self._unwrapped[0] == wrapping:
             return self._unwrapped[1]
+        lost = self._opening == wrapping
         wanted = f"auth/{auth.mount}/role/{auth.role}/secret-id"
         with self._connections.client(wrapping, namespace=auth.namespace) as client:
             try:
@@ -118,9 +121,13 @@ class Login:
                 made_at = (about.get("data") or {}).get("creation_path")
                 if made_at != wanted:
                     raise self._intercepted(f"was not made at {wanted}")
+                self._opening = wrapping
                 answer = client.adapter.post("/v1/sys/wrapping/unwrap")
+                self._opening = None
             except Refused as refused:
                 if refused.says("wrapping token is not valid"):
+                    if lost:
+                        raise self._lost() from None
                     raise self._intercepted("was used already, or has ended") from None
                 raise
         secret_id = (answer.get("data") or {}).get("secret_id")
@@ -129,6 +136,14 @@ class Login:
         # Kept, for it can be had only once; in memory, like the token that it leads to.
         self._unwrapped = (wrapping, secret_id)
         return secret_id
+
+    def _lost(self) -> LoginDenied:
+        return LoginDenied(
+            self._name,
+            "",
+            "the wrapping token of wrapped_secret_id was opened here, and its answer was lost; put "
+            "a new one in place",
+        )
 
     def _intercepted(self, what: str) -> LoginDenied:
         return LoginDenied(

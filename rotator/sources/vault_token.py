@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from rotator.errors import LoginDenied, SourceDenied, SourceError, SourceUnavailable
@@ -342,12 +343,18 @@ class Tokens:
 
     def give_back(self) -> None:
         """Revoke what nobody needs any more; never a token that leases live on. Raises nothing."""
-        with self._lock:
+        ends = monotonic() + _GOODBYE
+        if not self._lock.acquire(timeout=_GOODBYE):
+            return  # somebody waits for a login or a renewal, whose server doesn't answer
+        try:
             token, self._token = self._token, None
+        finally:
+            self._lock.release()
         if token is None or not token.ours or not token.service or token.value in self._leased:
             return
         try:
-            with self._connections.client(token.value, seconds=_GOODBYE) as client:
+            left = max(0.01, ends - monotonic())
+            with self._connections.client(token.value, seconds=left) as client:
                 client.adapter.post("/v1/auth/token/revoke-self")
         except (Refused, NoAnswer, SourceError):
             return  # it ends by itself
