@@ -61,7 +61,7 @@ async def check_online(world: World) -> list[Check]:
 
 def wants_policy(checks: list[Check]) -> bool:
     """Whether a permission is missing that `rotator policy` would name."""
-    return any(check.problem and check.place.startswith("source ") for check in checks)
+    return any("lacks" in check.problem for check in checks)
 
 
 def _check(place: str, what: str, problem: str = "", *, required: bool = True) -> Check:
@@ -154,8 +154,10 @@ async def _rotation(world: World, name: str, failing: set[str]) -> Check:
     what = f"plan ({seen.plan.matched} connections)"
     problems = list(dict.fromkeys(_problems(world, seen)))
     source = f"source {rule.secret.source}"
-    if source in failing and any(problem.startswith(source) for problem in problems):
-        problems = [problem for problem in problems if not problem.startswith(source)]
+    of_source = [problem for problem in problems if problem.startswith(source)]
+    if source in failing and (of_source or rule.secret.dynamic):
+        # Said once; and of what is made only when it is put, the plan itself asks nothing.
+        problems = [problem for problem in problems if problem not in of_source]
         problems.append(_see({source}))
     return _check(place, what, "; ".join(dict.fromkeys(problems)))
 
