@@ -262,9 +262,7 @@ class Tokens:
                 raise Meaning(self._name).of_policy("", needed) from None
             if refused.status == 403:
                 raise self._invalid() from None
-            raise SourceUnavailable(
-                self._name, "", f"its token can't be looked up: HTTP {refused.status}"
-            ) from None
+            raise Meaning(self._name).of_lease("", refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, "", str(failure)) from None
         about = data if isinstance(data, dict) else {}
