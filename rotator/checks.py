@@ -92,7 +92,7 @@ async def _examined(
     try:
         return await world.sources[name].examine(refs, watched)
     except SourceError as error:
-        return (Finding("answer", error.message),)
+        return (Finding("log in", error.message),)
 
 
 def _refs(config: Config, source: str, listed: Connections) -> list[SecretRef]:

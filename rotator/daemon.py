@@ -55,6 +55,8 @@ class Daemon:
     schedule: Schedule = field(init=False)
     keeper: Keeper = field(default_factory=Keeper)
     _watches: dict[str, Watch] = field(default_factory=dict)
+    _keep_failed: str = ""
+    """What was said last; it would be the same every few seconds."""
     _written: dict[str, SourceState] = field(default_factory=dict)
     _lease_runs: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Rotation → not again before (monotonic), and the pause after that, in seconds."""
@@ -106,8 +108,11 @@ class Daemon:
                 due = await self.keeper.tend(world)
             await self._write_down_sources()
         except RotatorError as error:
-            log.error("keep.failed", extra={"reason": str(error)})  # noqa: TRY400 - one line
+            if str(error) != self._keep_failed:
+                log.error("keep.failed", extra={"reason": str(error)})  # noqa: TRY400 - one line
+            self._keep_failed = str(error)
             return
+        self._keep_failed = ""
         now = self.clock.monotonic()
         self.contacts.kept(now)
         self._lease_runs = {name: at for name, at in self._lease_runs.items() if name in due}

@@ -60,7 +60,10 @@ class Reader(ABC):
     def examine(
         self, refs: Collection[SecretRef], watched: Collection[SecretRef]
     ) -> tuple[Finding, ...]:
-        """By doing it, which is right where reading and probing change nothing."""
+        """By doing it, which is right where reading and probing change nothing.
+
+        Raises SourceError only where nothing at all can be asked.
+        """
         read = [Finding(f"read {ref.path}", _trouble(self.read, ref)) for ref in refs]
         probed = [Finding(f"probe {ref.path}", _trouble(self.probe, ref)) for ref in watched]
         return (*read, *probed)

@@ -237,11 +237,8 @@ class VaultReader(Reader):
     def examine(
         self, refs: Collection[SecretRef], watched: Collection[SecretRef]
     ) -> tuple[Finding, ...]:
-        try:
-            wanted = list(dict.fromkeys(needs(self._name, refs, watched, self._engine)))
-            granted = self._capabilities([need.path for need in wanted])
-        except SourceError as error:
-            return (Finding("log in", error.message),)
+        wanted = list(dict.fromkeys(needs(self._name, refs, watched, self._engine)))
+        granted = self._capabilities([need.path for need in wanted])
         findings = {need.what: finding(need, granted) for need in wanted}
         for ref in refs:
             what = f"read {self._path(ref)}"

@@ -221,16 +221,15 @@ def test_what_may_be_read_is_read(vault: FakeVault, reader: Readers) -> None:
     ("sealed", "token", "words"),
     [(True, None, "sealed"), (False, "canary-wrong", "not valid any more")],
 )
-def test_a_source_that_cannot_be_asked_is_one_line(
+def test_a_source_that_cannot_be_asked_at_all(
     vault: FakeVault, reader: Readers, sealed: bool, token: str | None, words: str
 ) -> None:
     vault.sealed = sealed
     if token:
         reader.environment.setenv("TEST_TOKEN", token)
-    (found,) = reader().examine([KV, MADE], [KV])
-    assert found.what == "log in"
-    assert words in found.problem
-    assert "canary" not in found.problem
+    with pytest.raises(SourceError, match=words) as caught:
+        reader().examine([KV, MADE], [KV])
+    assert "canary" not in str(caught.value)
 
 
 def test_nothing_needed_is_nothing_but_a_login(vault: FakeVault, reader: Readers) -> None:
