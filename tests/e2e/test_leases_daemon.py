@@ -10,6 +10,7 @@ import pytest
 
 from rotator.sandbox.server import Sandbox
 from tests.support.deployment import Deployment, DeploymentFactory, deployment
+from tests.support.faulty import Trouble
 from tests.support.sandbox import SandboxFactory, sandbox
 from tests.support.vault import DatabaseRole, FakeVault, Login, vault_running
 from tests.support.waiting import until
@@ -91,6 +92,22 @@ async def test_ready_without_making_a_credential_and_replaced_before_its_end(
     assert vault.count("PUT /v1/sys/leases/revoke") + vault.count("POST */revoke-self") == 0
 
 
+async def test_a_source_that_cannot_be_asked_is_not_reached(
+    leased: Deployment, vault: FakeVault
+) -> None:
+    vault.sealed = True
+    async with leased.daemon(SECRET_ID=SECRET_ID) as daemon, daemon.client() as http:
+        failed = await daemon.event("contact.failed")
+        assert "it is sealed" in failed["reason"]
+        ready = await http.get("/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["checks"]["source vault"] == "not reached yet"
+        vault.sealed = False
+        await daemon.event("daemon.ready")
+        assert (await http.get("/readyz")).status_code == 200
+    assert vault.count(CREDS) == 0
+
+
 async def test_a_reload_keeps_the_token_that_leases_live_on(
     leased: Deployment, cloud: Sandbox, vault: FakeVault
 ) -> None:
@@ -113,8 +130,6 @@ async def test_told_to_stop_while_vault_hangs_it_leaves_a_line_and_no_credential
     leased: Deployment, cloud: Sandbox, vault: FakeVault, tmp_path: Path
 ) -> None:
     """E35: the answer is lost with the process; the ledger knows that it was asked for."""
-    from tests.support.faulty import Trouble
-
     vault.fail(CREDS, Trouble.HANG)
     before = passwords_or_none(cloud)
     process = await leased.spawn("rotate", SECRET_ID=SECRET_ID)
