@@ -188,11 +188,12 @@ def test_a_token_that_no_header_can_hold_is_not_shown(
     assert "canary" not in str(caught.value)
 
 
-def test_a_role_that_does_not_exist_is_told_and_makes_nothing(
+def test_a_role_that_does_not_exist_is_found_without_making_anything(
     vault: FakeVault, reader: Readers, kubernetes: dict[str, Any]
 ) -> None:
     made = SecretRef("vault", "creds/flink", "database", holder="mongodb")
     vault.databases["database", "flink"] = DatabaseRole()
+    opened = reader(auth={**kubernetes, "role": "other"})
     with pytest.raises(LoginDenied, match=r"check auth \(mount, role, credential\) and namespace"):
-        reader(auth={**kubernetes, "role": "other"}).examine([KV, made], [KV])
+        opened.examine([KV, made], [KV])
     assert vault.users == {}
