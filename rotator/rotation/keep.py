@@ -72,7 +72,9 @@ class Keeper:
         now = world.clock.now()
         if owner is not None:
             lease = await self._written(world, lease, leases.owned(lease, owner, now))
-        if lease.state is not LeaseState.LIVE and leases.over(lease, owner, now):
+        # One that is live and over calls for a run, unless nobody would run any more.
+        called_for = lease.state is LeaseState.LIVE and lease.rotation in world.config.rotations
+        if leases.over(lease, owner, now) and not called_for:
             await self._dropped(world, lease, "ended")
             return None
         if lease.ref.source not in world.sources or not self._may_try(world, lease.id):

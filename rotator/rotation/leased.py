@@ -8,7 +8,7 @@ from datetime import datetime
 
 from rotator.config.models import RotationConfig
 from rotator.errors import SourceError
-from rotator.model import HeldLease
+from rotator.model import HeldLease, SecretRef
 from rotator.rotation import leases
 from rotator.rotation.credential import mapping_digest
 from rotator.rotation.world import World
@@ -24,10 +24,13 @@ class Leased:
     """Those made before the last scheduled time: a schedule is for fresh credentials."""
     now: datetime
 
-    def stale(self, version: str, rule: RotationConfig) -> str | None:
+    def stale(self, version: str, rule: RotationConfig, wanted: SecretRef) -> str | None:
         """Why a credential with this lease can't stay; None: it can."""
+        held = self.held.get(version)
+        if held is not None and held.ref != wanted:
+            return "its rotation asks for another credential now"
         reason = leases.stale(
-            self.held.get(version),
+            held,
             self.ends.get(version),
             self.now,
             leases.lead(rule.verify.timeout),

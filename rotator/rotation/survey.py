@@ -219,7 +219,7 @@ def _decide_leased(
         connection,
         ref,
         record,
-        leased.stale(record.secret_version, rule) if record and leased else None,
+        leased.stale(record.secret_version, rule, ref) if record and leased else None,
         reapply_drift=rule.on_drift == "reapply",
         force=force,
         warning=_unknown_type(connection, known=known),

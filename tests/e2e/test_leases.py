@@ -20,7 +20,7 @@ from tests.support.deployment import Deployment
 from tests.support.faulty import Trouble
 from tests.support.leasing import MovedClock, Process, process
 from tests.support.sandbox import SandboxFactory, sandbox
-from tests.support.vault import DatabaseRole, FakeVault, Login, vault_running
+from tests.support.vault import ROOT, DatabaseRole, FakeVault, Login, vault_running
 
 __all__ = ["sandbox"]
 
@@ -412,6 +412,50 @@ async def test_another_mapping_is_another_credential(site: Site) -> None:
     }
     await rotator.rotate("mongodb")
     assert site.made == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"path": "creds/other"}, {"lease": "per-connection"}, {"mount": "other"}]
+)
+async def test_another_secret_in_the_configuration_is_another_credential(
+    site: Site, change: dict[str, str]
+) -> None:
+    for place in (("database", "other"), ("other", "flink")):
+        site.vault.databases[place] = DatabaseRole()
+    site.vault.policies["flink"] = ("database/creds/*", "other/creds/*", "sys/leases/revoke")
+    rotator = await site.start()
+    await rotator.rotate("mongodb")
+    (before,) = await rotator.leases()
+    site.rotation["secret"].update(change)
+    rotator = await site.start()
+    assert {made.reason for made in (await rotator.plan("mongodb")).plan.changes} == {
+        "its rotation asks for another credential now"
+    }
+    await rotator.rotate("mongodb")
+    assert {lease.id for lease in await rotator.leases(LeaseState.RETIRED)} == {before.id}
+    assert site.without_a_valid_credential() == set()
+    await rotator.rotate("mongodb")
+    assert len(await rotator.leases(LeaseState.RETIRED)) == 1
+
+
+async def test_a_rotation_that_is_gone_leaves_its_leases_to_their_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOT_TOKEN", ROOT)
+    token = {"method": "token", "token": {"env": "ROOT_TOKEN"}}
+    site.document["sources"]["vault"]["auth"] = token
+    rotator = await site.start()
+    await rotator.rotate("mongodb")
+    site.document["rotations"]["other"] = site.document["rotations"].pop("mongodb")
+    site.document["rotations"]["other"]["match"] = {"name": ["none"]}
+    rotator = await site.start()
+    for _ in range(12):
+        site.advance(600)
+        assert await rotator.keep() == frozenset()
+        assert site.without_a_valid_credential() == set(), "connections live on it"
+    site.advance(30 * HOUR)
+    await rotator.keep()
+    assert await rotator.leases() == []
 
 
 async def test_no_value_is_left_behind(site: Site, tmp_path: Path) -> None:
