@@ -64,12 +64,13 @@ class Reader(ABC):
 
         Raises SourceError only where nothing at all can be asked.
         """
-        read = [Finding(f"read {ref.path}", _trouble(self.read, ref)) for ref in refs]
-        probed = [Finding(f"probe {ref.path}", _trouble(self.probe, ref)) for ref in watched]
+        read = [Finding(f"read {ref.path}", trouble(self.read, ref)) for ref in refs]
+        probed = [Finding(f"probe {ref.path}", trouble(self.probe, ref)) for ref in watched]
         return (*read, *probed)
 
 
-def _trouble(work: Callable[[SecretRef], object], ref: SecretRef) -> str:
+def trouble(work: Callable[[SecretRef], object], ref: SecretRef) -> str:
+    """What is wrong with it, in words; empty where nothing is."""
     try:
         work(ref)
     except SourceError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,7 @@ from rotator.ports import Observer
 from rotator.sources.reader import Digest, Reader
 from rotator.sources.vault_engines import Engines, Place, lease_of, url
 from rotator.sources.vault_errors import Meaning, mapping
-from rotator.sources.vault_examine import finding, needs
+from rotator.sources.vault_examine import examined
 from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
 from rotator.sources.vault_login import Login
 from rotator.sources.vault_requests import Requests
@@ -237,32 +236,22 @@ class VaultReader(Reader):
     def examine(
         self, refs: Collection[SecretRef], watched: Collection[SecretRef]
     ) -> tuple[Finding, ...]:
-        wanted = list(dict.fromkeys(needs(self._name, refs, watched, self._engine)))
-        granted = self._capabilities([need.path for need in wanted])
-        findings = {need.what: finding(need, granted) for need in wanted}
-        for ref in refs:
-            what = f"read {self._path(ref)}"
-            if not ref.dynamic and not findings[what].problem:
-                # A permission says nothing of what is there.
-                findings[what] = replace(findings[what], problem=self._trouble(ref))
-        return (Finding("log in"), *findings.values())
+        return examined(
+            self._name,
+            refs,
+            watched,
+            engine_of=self._engine,
+            capabilities=self._capabilities,
+            read=self.read,
+        )
 
-    def _trouble(self, ref: SecretRef) -> str:
-        try:
-            self.read(ref)
-        except SourceError as error:
-            return error.message
-        return ""
+    def _capabilities(self, paths: Collection[str]) -> Answer:
+        asked = list(paths) or ["sys/capabilities-self"]  # of none at all, Vault makes an error
 
-    def _path(self, ref: SecretRef) -> str:
-        place = Place.of(self._name, ref)
-        return place.data if self._engine(ref) == "kv-v2" else place.plain
-
-    def _capabilities(self, paths: list[str]) -> Answer:
         def ask(token: str) -> Answer:
             with self._connections.client(token) as client:
                 answer: Answer = client.adapter.post(
-                    "/v1/sys/capabilities-self", json={"paths": paths}
+                    "/v1/sys/capabilities-self", json={"paths": asked}
                 )
                 return answer
 
@@ -272,7 +261,10 @@ class VaultReader(Reader):
             raise self._meaning.of_lease("", refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, "", str(failure)) from None
-        return mapping(answer, "data") or answer
+        told = mapping(answer, "data") or answer
+        if not told.keys() >= set(asked):
+            raise SourceUnavailable(self._name, "", "an answer that tells no capabilities")
+        return told
 
     # Events
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rotator.errors import PolicyDenied, SecretInvalid
 from rotator.model import Finding, SecretRef
+from rotator.sources.reader import trouble
 from rotator.sources.vault_engines import Place
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class _Need:
     what: str
     path: str
     capability: str
@@ -20,27 +22,59 @@ class Need:
     """What becomes of it where this is missing."""
 
 
-def needs(
+def examined(
     name: str,
     refs: Collection[SecretRef],
     watched: Collection[SecretRef],
+    *,
     engine_of: Callable[[SecretRef], str],
-) -> Iterable[Need]:
-    """Each once. Raises SourceError."""
+    capabilities: Callable[[Collection[str]], Mapping[str, Any]],
+    read: Callable[[SecretRef], object],
+) -> tuple[Finding, ...]:
+    """Raises SourceError only where nothing at all can be asked."""
+    findings = {"log in": Finding("log in")}
+    wanted: dict[str, _Need] = {}
+    to_read: list[tuple[str, SecretRef]] = []
     for ref in refs:
-        place, engine = Place.of(name, ref), engine_of(ref)
+        try:
+            place, engine = Place.of(name, ref), engine_of(ref)
+        except SecretInvalid as invalid:
+            what = f"read {ref.path}"
+            findings[what] = Finding(what, invalid.message)
+            continue
         path = place.data if engine == "kv-v2" else place.plain
-        yield Need(f"make {path}" if ref.dynamic else f"read {path}", path, "read")
+        what = f"make {path}" if ref.dynamic else f"read {path}"
+        wanted[what] = _Need(what, path, "read")
+        if not ref.dynamic:
+            to_read.append((what, ref))
         if engine == "kv-v2" and ref in watched:
-            without = "the watch reads the value instead"
-            yield Need(f"probe {place.metadata}", place.metadata, "read", False, without)
+            what, without = f"probe {place.metadata}", "the watch reads the value instead"
+            wanted[what] = _Need(what, place.metadata, "read", False, without)
     if any(ref.dynamic for ref in refs):
-        yield Need("renew leases", "sys/leases/renew", "update")
-        without = "leases that nobody needs are shortened by a renewal, and end by themselves"
-        yield Need("revoke leases", "sys/leases/revoke", "update", False, without)
+        wanted |= {need.what: need for need in _of_leases()}
+    try:
+        granted = capabilities([need.path for need in wanted.values()])
+    except PolicyDenied as denied:
+        # It may well be permitted all that it needs: what can be read tells so by itself.
+        what = "ask what is permitted"
+        findings[what] = Finding(what, denied.message, required=False)
+        findings |= {what: Finding(what) for what, _ in to_read}
+    else:
+        findings |= {what: _finding(need, granted) for what, need in wanted.items()}
+    for what, ref in to_read:
+        if not findings[what].problem:
+            # A permission says nothing of what is there.
+            findings[what] = Finding(what, trouble(read, ref))
+    return tuple(findings.values())
 
 
-def finding(need: Need, capabilities: Mapping[str, Any]) -> Finding:
+def _of_leases() -> Iterable[_Need]:
+    yield _Need("renew leases", "sys/leases/renew", "update")
+    without = "leases that nobody needs are shortened by a renewal, and end by themselves"
+    yield _Need("revoke leases", "sys/leases/revoke", "update", False, without)
+
+
+def _finding(need: _Need, capabilities: Mapping[str, Any]) -> Finding:
     granted = capabilities.get(need.path)
     permitted = isinstance(granted, list) and bool({need.capability, "root"} & set(granted))
     if permitted:
