@@ -142,9 +142,8 @@ class VaultReader(Reader):
                 answer: Answer = client.adapter.get(url(place.plain))
         except Refused as refused:
             if refused.status == 403:
-                raise self._requests.refused(
-                    token.value, ref.path, f'"read" on {place.plain}'
-                ) from None
+                needed = f'"read" on {place.plain}'
+                raise self._requests.refused(refused, token.value, ref.path, needed) from None
             raise self._meaning.of_read(ref, place.mount, refused) from None
         except NoAnswer as failure:
             raise SourceUncertain(self._name, ref.path, str(failure)) from None

@@ -68,14 +68,15 @@ class Requests:
             raise SourceUnavailable(self._name, ref.path, str(failure)) from None
 
     def with_token(self, path: str, ask: Callable[[str], Answer], needed: str) -> Answer:
-        """A 403 can be the token's end or a policy: the token itself is asked which."""
+        """A 403 can be the token's end or a policy: where it doesn't say, the token is asked."""
         token = self._tokens.use()
         try:
             return ask(token)
         except Refused as refused:
             if refused.status != 403:
                 raise
-        valid = self._holds(token)
+            known = by_policy(refused)
+        valid = known or self._holds(token)
         fresh = self._tokens.other_than(token, valid=valid)
         if fresh is None:
             raise self._denied(path, needed, valid=valid)
@@ -86,10 +87,10 @@ class Requests:
                 raise
             raise self._denied(path, needed, valid=True) from None
 
-    def refused(self, token: str, path: str, needed: str) -> SourceError:
+    def refused(self, refusal: Refused, token: str, path: str, needed: str) -> SourceError:
         """After a 403 to what is not repeated: the next one finds another token."""
         try:
-            valid = self._holds(token)
+            valid = by_policy(refusal) or self._holds(token)
             self._tokens.other_than(token, valid=valid)
         except Refused as refused:
             return self._meaning.of_lease(path, refused)

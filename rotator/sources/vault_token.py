@@ -327,14 +327,17 @@ class Tokens:
         self._looked_at = started
         life = _seconds(granted.get("lease_duration"))
         uses = granted.get("num_uses")
+        counted = isinstance(uses, int) and uses > 0
+        service = granted.get("token_type") != "batch"
         return Token(
             value=str(granted["client_token"]),
             life=life,
             ends=started + life if life else float("inf"),
-            renewable=granted.get("renewable") is True and granted.get("token_type") != "batch",
+            # A renewal is a use, of which there may be none to spare.
+            renewable=granted.get("renewable") is True and service and not counted,
             accessor=str(granted.get("accessor") or "") or None,
-            service=granted.get("token_type") != "batch",
-            uses=uses if isinstance(uses, int) and uses > 0 else None,
+            service=service,
+            uses=uses if counted else None,
             known=True,
             ours=True,
         )
