@@ -242,6 +242,7 @@ class VaultReader(Reader):
             engine_of=self._engine,
             capabilities=self._capabilities,
             read=self.read,
+            could_make=lambda _: self._tokens.check_for_lease(),
         )
 
     def _capabilities(self, paths: Collection[str]) -> Answer:

@@ -30,11 +30,15 @@ def examined(
     engine_of: Callable[[SecretRef], str],
     capabilities: Callable[[Collection[str]], Mapping[str, Any]],
     read: Callable[[SecretRef], object],
+    could_make: Callable[[SecretRef], object],
 ) -> tuple[Finding, ...]:
-    """Raises SourceError only where nothing at all can be asked."""
+    """Raises SourceError only where nothing at all can be asked.
+
+    `could_make` raises one where a lease could not be made, and makes none.
+    """
     findings = {"log in": Finding("log in")}
     wanted: dict[str, _Need] = {}
-    to_read: list[tuple[str, SecretRef]] = []
+    to_try: list[tuple[str, SecretRef]] = []
     for ref in refs:
         try:
             place, engine = Place.of(name, ref), engine_of(ref)
@@ -45,8 +49,7 @@ def examined(
         path = place.data if engine == "kv-v2" else place.plain
         what = f"make {path}" if ref.dynamic else f"read {path}"
         wanted[what] = _Need(what, path, "read")
-        if not ref.dynamic:
-            to_read.append((what, ref))
+        to_try.append((what, ref))
         if engine == "kv-v2" and ref in watched:
             what, without = f"probe {place.metadata}", "the watch reads the value instead"
             wanted[what] = _Need(what, place.metadata, "read", False, without)
@@ -58,13 +61,14 @@ def examined(
         # It may well be permitted all that it needs: what can be read tells so by itself.
         what = "ask what is permitted"
         findings[what] = Finding(what, denied.message, required=False)
-        findings |= {what: Finding(what) for what, _ in to_read}
+        to_try = [(what, ref) for what, ref in to_try if not ref.dynamic]
+        findings |= {what: Finding(what) for what, _ in to_try}
     else:
         findings |= {what: _finding(need, granted) for what, need in wanted.items()}
-    for what, ref in to_read:
+    for what, ref in to_try:
         if not findings[what].problem:
             # A permission says nothing of what is there.
-            findings[what] = Finding(what, trouble(read, ref))
+            findings[what] = Finding(what, trouble(could_make if ref.dynamic else read, ref))
     return tuple(findings.values())
 
 

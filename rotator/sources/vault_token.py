@@ -109,21 +109,30 @@ class Tokens:
     def use_for_lease(self) -> Token:
         """One whose lease will live on: neither about to end, nor counted. Raises SourceError."""
         with self._lock:
-            token = self._good()
-            if not token.known:
-                token = self._token = self._asked_about(token)
-            if token.uses is not None:
-                raise SourceDenied(
-                    self._name,
-                    "",
-                    "its token has a limited number of uses, and leases end with the last; "
-                    "use one without num_uses",
-                )
+            token = self._uncounted()
             short = token.ends - self._now() < token.life / 2
             if token.ours and short and not token.renewable:
                 token = self._token = self._logged_in()
             self._leased.add(token.value)
             return token
+
+    def check_for_lease(self) -> None:
+        """Raises SourceError where there is no token that a lease could be made with."""
+        with self._lock:
+            self._uncounted()
+
+    def _uncounted(self) -> Token:
+        token = self._good()
+        if not token.known:
+            token = self._token = self._asked_about(token)
+        if token.uses is not None:
+            raise SourceDenied(
+                self._name,
+                "",
+                "its token has a limited number of uses, and leases end with the last; "
+                "use one without num_uses",
+            )
+        return token
 
     def other_than(self, refused: str, *, valid: bool) -> str | None:
         """A token in place of one that was refused; None where there is none to be had.

@@ -10,8 +10,8 @@ from rotator.errors import SourceUnavailable
 from rotator.model import Finding, SecretRef
 from rotator.sources.vault import VaultReader
 from tests.support.faulty import HTML, NOTHING, Reply, Trouble
-from tests.support.vault import DatabaseRole, FakeVault
-from tests.support.vault_reading import KV, Readers, reader, vault
+from tests.support.vault import DatabaseRole, FakeVault, Login
+from tests.support.vault_reading import KV, REVOKE, Readers, reader, vault
 
 __all__ = ["reader", "vault"]
 
@@ -100,3 +100,24 @@ def test_a_server_that_does_not_tell_is_no_missing_permission(
     with pytest.raises(SourceUnavailable):
         findings(reader(timeout="500ms"), KV, MADE)
     assert vault.users == {}
+
+
+def test_a_token_whose_uses_are_counted_makes_no_leases(vault: FakeVault, reader: Readers) -> None:
+    """E21: its policies would permit it."""
+    reader.token("reader", uses=20)
+    found = findings(reader(), KV, MADE)
+    assert found["read kv/data/flink/openai"].problem == ""
+    assert "limited number of uses" in found["make database/creds/flink"].problem
+    assert found["make database/creds/flink"].required
+    assert vault.users == {}
+
+
+def test_a_token_that_was_only_examined_is_given_back(vault: FakeVault, reader: Readers) -> None:
+    """E28: nothing was made that would end with it."""
+    vault.logins["approle", "role"] = Login({"secret_id": "canary-id"}, ("reader",), 3600)
+    reader.environment.setenv("SECRET_ID", "canary-id")
+    auth = {"method": "approle", "role_id": "role", "secret_id": {"env": "SECRET_ID"}}
+    opened = reader(auth=auth)
+    assert all(not found.problem for found in findings(opened, KV, MADE).values())
+    opened.close()
+    assert vault.count(REVOKE) == 1
