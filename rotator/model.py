@@ -413,7 +413,7 @@ class SourceRead:
 
     source: str
     operation: str
-    """`read`, `probe`, `examine`, `renew`, `revoke`, `login` or `renew_token`."""
+    """`read`, `probe`, `examine`, `renew`, `revoke`, `login`, `renew_token` or `keep_alive`."""
     result: str
     seconds: float
     reason: str = ""

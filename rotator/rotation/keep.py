@@ -12,7 +12,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from rotator.errors import LeaseGone, PolicyDenied, SourceError
-from rotator.model import HeldLease, LeaseChanged, LeasesSeen, LeaseState, Owner, TokenSeen
+from rotator.model import (
+    HeldLease,
+    LeaseChanged,
+    LeasesSeen,
+    LeaseState,
+    Owner,
+    SourceRead,
+    TokenSeen,
+)
 from rotator.rotation import leases
 from rotator.rotation.world import World
 
@@ -58,8 +66,9 @@ class Keeper:
     async def _owner(self, world: World, name: str) -> Owner | None:
         try:
             owner = await world.sources[name].keep_alive()
-        except SourceError:
-            self._pause(world, f"token of {name}")  # the source has told the observer
+        except SourceError as error:
+            self._pause(world, f"token of {name}")
+            world.observe(SourceRead(name, "keep_alive", error.result, 0.0, str(error)))
             return None
         self._pauses.pop(f"token of {name}", None)
         return owner

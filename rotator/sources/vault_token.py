@@ -177,9 +177,10 @@ class Tokens:
     def keep_alive(self) -> Owner | None:
         """Raises SourceError."""
         with self._lock:
-            token = self._token
-            if token is None:
+            if self._token is None and not self._leased:
                 return None
+            # One that came to nothing took leases along: another has to be had, and that told.
+            token = self._token or self._good()
             if self._login.configured_token() is not None:
                 token = self._good()
                 if not token.known:

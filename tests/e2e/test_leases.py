@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rotator.config.models import Config
-from rotator.model import LeaseChanged, LeaseState, RunResult, Verdict
+from rotator.model import LeaseChanged, LeaseState, RunResult, SourceRead, Verdict
 from rotator.sandbox.server import Sandbox
 from tests.support.deployment import Deployment
 from tests.support.faulty import Trouble
@@ -456,6 +456,33 @@ async def test_a_rotation_that_is_gone_leaves_its_leases_to_their_end(
     site.advance(30 * HOUR)
     await rotator.keep()
     assert await rotator.leases() == []
+
+
+async def test_a_configured_token_that_was_revoked_is_told_and_replaced_with_its_leases(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E29, E30: nobody can log in for it; once another is in place, its leases are replaced."""
+    first = site.vault.token("flink", ttl=86400)
+    monkeypatch.setenv("FIXED_TOKEN", first)
+    token = {"method": "token", "token": {"env": "FIXED_TOKEN"}}
+    site.document["sources"]["vault"]["auth"] = token
+    rotator = await site.start()
+    await rotator.rotate("mongodb")
+    await rotator.keep()
+    site.vault.revoke_token(first)
+    site.advance(61)
+    await rotator.keep()
+    told = [event for event in rotator.events if isinstance(event, SourceRead) and event.reason]
+    assert [(event.operation, event.result) for event in told] == [("keep_alive", "login_denied")]
+
+    monkeypatch.setenv("FIXED_TOKEN", site.vault.token("flink", ttl=86400))
+    site.advance(61)
+    for _ in range(3):
+        if await rotator.keep():
+            await rotator.rotate("mongodb")
+        site.advance(30)
+    await rotator.rotate("mongodb")
+    assert site.without_a_valid_credential() == set()
 
 
 async def test_no_value_is_left_behind(site: Site, tmp_path: Path) -> None:
