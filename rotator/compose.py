@@ -5,7 +5,7 @@ The only module that sees both sides. Vendors are imported when a source of thei
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -117,9 +117,17 @@ class SourcePool:
 
 @asynccontextmanager
 async def open_world(
-    config: Config, ledger: SqlLedger, pool: SourcePool, observe: Observer, clock: Clock
+    config: Config,
+    ledger: SqlLedger,
+    pool: SourcePool,
+    observe: Observer,
+    clock: Clock,
+    may_write: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[World]:
-    """All edges of one configuration; the ledger is opened apart, since it outlives a reload."""
+    """All edges of one configuration; the ledger is opened apart, since it outlives a reload.
+
+    `may_write` is asked before each update of a connection.
+    """
     async with AsyncExitStack() as stack:
         sources: dict[str, Source] = {}
         for name, source_config in config.sources.items():
@@ -127,9 +135,8 @@ async def open_world(
         values = Values(sources)
         targets: dict[str, FlinkTarget] = {}
         for name, target_config in config.targets.items():
-            target = FlinkTarget(
-                name, target_config, _authorization(values, name, target_config), observe, clock
-            )
+            authorize = _authorization(values, name, target_config)
+            target = FlinkTarget(name, target_config, authorize, observe, clock, may_write)
             stack.push_async_callback(target.aclose)
             targets[name] = target
         yield World(

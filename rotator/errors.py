@@ -16,11 +16,17 @@
     │   ├── TargetUnavailable     transient, and the request was not taken: try again
     │   ├── UpdateUncertain       the answer is lost or strange: look before sending again
     │   ├── UpdateConflict        changed meanwhile (409, 412): read again, decide again
+    │   ├── UpdateWithheld        never sent: this process may not write any more
     │   └── TargetRefused         a clear no: don't repeat it
+    ├── CoordinationError     who leads can't be found out: this process doesn't
+    │   ├── CoordinationUnavailable   transient: ask again
+    │   ├── CoordinationConflict      the Lease changed meanwhile: read it again
+    │   └── CoordinationDenied        a person must act
     ├── ValueUnavailable      a value that the configuration refers to can't be had now
     ├── CredentialInvalid     a secret and a connection type that don't fit: part of the plan
     ├── PlanRefused           the plan is unsafe: nothing was sent
     ├── RunInProgress         another run of the same rotation holds the lock
+    ├── NotLeading            another process leads: it rotates
     ├── LedgerError           the record can't be read or written: nothing may start
     └── ListenError           the address of http.listen can't be had: nothing was started
 
@@ -156,6 +162,10 @@ class UpdateConflict(TargetError):
     """The connection changed since it was read."""
 
 
+class UpdateWithheld(TargetError):
+    """Surely not sent: another process may lead by now, or this one is about to stop."""
+
+
 class TargetRefused(TargetError):
     """A definite no: wrong key, unknown environment, a request that the API doesn't take."""
 
@@ -183,6 +193,40 @@ class RunInProgress(RotatorError):
         )
         self.rotation = rotation
         self.run_id = run_id
+
+
+class CoordinationError(RotatorError):
+    """The API server did not do as asked."""
+
+
+class CoordinationUnavailable(CoordinationError):
+    """Transient, and a write may have been applied. `after` is how long the server asks to wait."""
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class CoordinationConflict(CoordinationError):
+    """The Lease is not as it was read, or exists already (409)."""
+
+
+class CoordinationDenied(CoordinationError):
+    """The API server says no, and will until a person has acted: token, permission, namespace."""
+
+
+class NotLeading(RotatorError):
+    """Another process leads, or nobody is known to; `holder` is empty then."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"this process does not lead, and only the leader rotates; {_who(holder)}")
+        self.holder = holder
+
+
+def _who(holder: str) -> str:
+    if not holder:
+        return "nobody is known to lead now; try again soon"
+    return f"{holder} leads: start it there, by POST /api/v1/rotations/NAME/run"
 
 
 class LedgerError(RotatorError):

@@ -46,8 +46,8 @@ class Target(Protocol):
         """Replace the credential; the new resource version, where the answer tells it.
 
         Raises UpdateUncertain where the update may have been applied, UpdateConflict where
-        `connection` is out of date, TargetUnavailable where it surely was not taken, and
-        TargetRefused where repeating it is of no use.
+        `connection` is out of date, TargetUnavailable where it surely was not taken, UpdateWithheld
+        where it was not sent, and TargetRefused where repeating it is of no use.
         """
         ...
 

@@ -28,13 +28,14 @@ from rotator.confluent.documents import (
     version_in_answer,
 )
 from rotator.confluent.throttle import Throttle
-from rotator.confluent.transport import Answer, Transport, TransportError
+from rotator.confluent.transport import Answer, Transport, TransportError, Withheld
 from rotator.errors import (
     TargetError,
     TargetRefused,
     TargetUnavailable,
     UpdateConflict,
     UpdateUncertain,
+    UpdateWithheld,
     ValueUnavailable,
 )
 from rotator.model import Connection, Credential, RequestAnswered
@@ -61,13 +62,18 @@ class FlinkTarget:
         authorize: Authorize,
         observe: Observer,
         clock: Clock,
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`authorize` looks the key up anew; it is asked at the start, and after a 401."""
+        """`authorize` looks the key up anew; it is asked at the start, and after a 401.
+
+        `may_write` is asked at the very moment at which an update would leave.
+        """
         self._name = name
         self._config = config
         self._authorize = authorize
         self._observe = observe
         self._clock = clock
+        self._may_write = may_write
         self._path = collection_path(config.organization, config.environment)
         self._transport = Transport(
             config.url,
@@ -254,7 +260,13 @@ class FlinkTarget:
                     authorization=authorization.header,
                     content=content,
                     content_type=content_type,
+                    may_leave=None if method == "GET" else self._may_write,
                 )
+            except Withheld:
+                self._throttle.lost()
+                raise UpdateWithheld(
+                    self._name, "not sent: this process may not write any more"
+                ) from None
             except TransportError as trouble:
                 self._throttle.lost()
                 self._tell(method, "timeout" if trouble.timeout else "error", started)

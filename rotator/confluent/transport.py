@@ -1,22 +1,15 @@
-"""HTTP to one target: shards, one total timeout, a limit on the size of answers.
-
-The only module that imports httpx.
-"""
+"""HTTP to one target: shards, one total timeout, a limit on the size of answers."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-# httpx imports its own command line, with rich and click, wherever these are installed: 6 MiB and
-# a quarter of a second (measured). It falls back quietly where that module can't be imported.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type] # None: not to be imported
-
-import httpx  # noqa: E402 - after the line above
+from rotator.httpx_light import cause, httpx
 
 LARGEST_ANSWER = 8 * 1024 * 1024
 """Bytes. A page of 100 connections has about 100 KiB."""
@@ -33,6 +26,10 @@ class TransportError(Exception):
         self.kind = kind
         self.sent = sent
         self.timeout = timeout
+
+
+class Withheld(Exception):
+    """`may_leave` said no, before all of the request had left: the other side can't apply it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +87,13 @@ class Transport:
         authorization: str,
         content: bytes | None = None,
         content_type: str = "application/json",
+        may_leave: Callable[[], bool] | None = None,
     ) -> Answer:
-        """Raises TransportError, which holds nothing of the request."""
+        """Raises TransportError, which holds nothing of the request, and Withheld.
+
+        `may_leave` is asked right before each part is written to the socket: connecting takes
+        time, and so does whatever stops this process for a while.
+        """
         headers = {**self._headers, "Authorization": authorization}
         if content is not None:
             headers["Content-Type"] = content_type
@@ -100,13 +102,15 @@ class Transport:
         try:
             async with asyncio.timeout(self._timeout):
                 request = httpx.Request(method, self._base + path, headers=headers, content=content)
+                if may_leave is not None:
+                    request.extensions["trace"] = _asking(may_leave)
                 return await _exchange(shard.pool, request)
         except TimeoutError:
             raise TransportError(
                 f"no answer within {self._timeout:g} s", sent=True, timeout=True
             ) from None
         except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
-            raise TransportError(f"can't connect: {_cause(error)}", sent=False) from None
+            raise TransportError(f"can't connect: {_words(error)}", sent=False) from None
         except httpx.HTTPError as error:
             raise TransportError(
                 f"the connection broke off ({type(error).__name__})", sent=True
@@ -133,13 +137,22 @@ async def _exchange(pool: httpx.AsyncHTTPTransport, request: httpx.Request) -> A
     return Answer(response.status_code, headers, bytes(body))
 
 
-def _cause(error: BaseException) -> str:
-    """What the operating system or TLS says; never the request."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted ({cause.verify_message}); check ca_file"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return "nobody answers there" if not str(error) else str(error).splitlines()[0][:100]
+_WRITES = frozenset({"http11.send_request_headers.started", "http11.send_request_body.started"})
+
+
+def _asking(may_leave: Callable[[], bool]) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
+    """For httpcore, which tells what it is about to do.
+
+    https://www.encode.io/httpcore/extensions/#trace
+    """
+
+    async def trace(event: str, _: Mapping[str, Any]) -> None:
+        if event in _WRITES and not may_leave():
+            raise Withheld
+
+    return trace
+
+
+def _words(error: Exception) -> str:
+    said = str(error)
+    return cause(error) or (said.splitlines()[0][:100] if said else "nobody answers there")

@@ -29,7 +29,7 @@ from rotator.model import (
 from rotator.rotation.issue import Issuer
 from rotator.rotation.plan import before_of
 from rotator.rotation.rollout import halted, stages
-from rotator.rotation.sending import Lost, Put, Refused, either, send
+from rotator.rotation.sending import Lost, Put, Refused, Unsent, either, send
 from rotator.rotation.verify import State, judge, pauses, resend_after
 from rotator.rotation.world import World
 
@@ -129,8 +129,13 @@ class Execution:
             async with gate:
                 if not self._over():
                     await self._send(change, connection, intent)
-                elif change.record is not None:
-                    await self.world.ledger.put(change.record)  # it never left: as it was
+                else:
+                    await self._as_it_was(change)
+
+    async def _as_it_was(self, change: Change) -> None:
+        """The update never left."""
+        if change.record is not None:
+            await self.world.ledger.put(change.record)
 
     async def _issued(self, change: Change) -> Change | None:
         """With its credential, made now if it was not only read; None where it can't be had.
@@ -183,6 +188,8 @@ class Execution:
                 await self._fail(replace(record, stage=Stage.REFUSED), str(error))
             case Lost(record, error):
                 await self._fail(record, f"no answer that can be trusted: {error}")
+            case Unsent():
+                await self._as_it_was(change)
             case None:
                 pass
 

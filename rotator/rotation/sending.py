@@ -13,6 +13,7 @@ from rotator.errors import (
     TargetUnavailable,
     UpdateConflict,
     UpdateUncertain,
+    UpdateWithheld,
 )
 from rotator.model import Connection, Credential, Record
 from rotator.rotation.world import World
@@ -48,6 +49,11 @@ class Lost:
     error: TargetError
 
 
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """It never left, so nothing has changed."""
+
+
 async def send(
     world: World,
     record: Record,
@@ -56,7 +62,7 @@ async def send(
     stop: asyncio.Event,
     *,
     sent_before: bool = False,
-) -> Put | Refused | Lost | None:
+) -> Put | Refused | Lost | Unsent | None:
     """None where `stop` was set before it was clear; `record`, the intent, stays in the ledger.
 
     An answer that is lost or strange says nothing: the list does. Where the version moved, the
@@ -69,6 +75,8 @@ async def send(
     for _ in range(MOST_SENDINGS):
         try:
             version = await target.update(connection, credential)
+        except UpdateWithheld:
+            return None if sent_before else Unsent()
         except (TargetUnavailable, TargetRefused) as no:
             return Lost(record, no) if sent_before else Refused(record, no)
         except UpdateUncertain as trouble:
