@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rotator.config.models import Config, FromSecret
+from rotator.coordination.errand import examine
 from rotator.errors import CredentialInvalid, PlanRefused, RotatorError, SourceError
 from rotator.model import Connection, Finding, SecretRef
 from rotator.rotation import match
@@ -56,6 +57,8 @@ async def check_online(world: World) -> list[Check]:
     failing = {check.place for check in checks if check.verdict is Verdict.FAILS}
     for name in world.config.rotations:
         checks.append(await _rotation(world, name, failing))
+    for finding in await examine(world.config.coordination):
+        checks.append(_of_finding("coordination", finding))
     return checks
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rotator import __version__, show
-from rotator.config.models import parse_duration
 from rotator.errors import ConfigurationError, RotatorError
 from rotator.sandbox.command import sandbox
 
@@ -93,18 +92,28 @@ def cli() -> None:
 
 @cli.command()
 @config_option
-def run(path: Path) -> None:
+@click.option(
+    "--until-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="End once this file exists: the last step of a Job makes it.",
+)
+def run(path: Path, until_file: Path | None) -> None:
     """The daemon: schedules, watches, metrics and health over HTTP.
 
     SIGTERM lets requests under way end and exits 0; what was put and not yet verified is verified
     by the next start. SIGHUP reads the configuration again; a bad one is refused and the old stays.
 
+    With coordination: {kind: lease}, only one of several replicas rotates; the others follow.
+
     \b
-    Example:  rotator run -c /etc/rotator/rotator.yaml
+    Examples:
+      rotator run -c /etc/rotator/rotator.yaml
+      rotator run -c /etc/rotator/rotator.yaml --until-file /shared/done
     """
     from rotator.daemon import serve
 
-    _run(serve(path))
+    _run(serve(path, until_file))
 
 
 @cli.command()
@@ -382,6 +391,7 @@ def history(path: Path, connection: str | None, since: str | None, form: show.Fo
       rotator history -c rotator.yaml --connection 'openai-*' -o json
     """
     from rotator import commands
+    from rotator.config.fields import parse_duration
 
     try:
         age = parse_duration(since) if since else None
@@ -394,6 +404,23 @@ def history(path: Path, connection: str | None, since: str | None, form: show.Fo
         empty="no outcomes",
         columns=("at", "rotation", "target", "connection", "result", "reason"),
     )
+
+
+@cli.command()
+@config_option
+@click.option("--ready", is_flag=True, help="Ask /readyz instead of /livez.")
+@click.option("--timeout", "seconds", type=float, default=5.0, show_default=True, metavar="SECONDS")
+def health(path: Path, ready: bool, seconds: float) -> None:
+    """Ask the daemon of this machine how it is; exit status 1 where something is missing.
+
+    For a HEALTHCHECK: it needs no shell, and little memory. The address is http.listen.
+
+    \b
+    Example:  rotator health -c rotator.yaml --ready
+    """
+    from rotator import probe
+
+    click.echo(probe.ask(probe.listens_on(path), "/readyz" if ready else "/livez", seconds))
 
 
 @cli.command()

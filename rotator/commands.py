@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +18,8 @@ from rotator.clock import SystemClock
 from rotator.compose import SourcePool, fan_out, open_ledger, open_world
 from rotator.config.load import load
 from rotator.config.models import Config
+from rotator.coordination.errand import leading_once
+from rotator.coordination.term import Term
 from rotator.errors import ConfigurationError, PlanRefused, Problem
 from rotator.ledger import SqlLedger
 from rotator.model import Connection, Event, HeldLease, Outcome, Record, Run, Settled, SourceState
@@ -34,12 +36,14 @@ def load_config(path: Path) -> Config:
 
 
 @asynccontextmanager
-async def _opened(config: Config, *observers: Observer) -> AsyncIterator[tuple[World, SqlLedger]]:
+async def _opened(
+    config: Config, *observers: Observer, may_write: Callable[[], bool] = lambda: True
+) -> AsyncIterator[tuple[World, SqlLedger]]:
     clock = SystemClock()
     observe = fan_out(*observers)
     async with open_ledger(config.ledger, clock) as (ledger, key):
         pool = SourcePool(key, observe, clock)
-        async with open_world(config, ledger, pool, observe, clock) as world:
+        async with open_world(config, ledger, pool, observe, clock, may_write) as world:
             yield world, ledger
 
 
@@ -55,13 +59,22 @@ def _chosen(path: Path, config: Config, names: tuple[str, ...]) -> tuple[str, ..
 async def rotate(
     path: Path, names: tuple[str, ...], *, only: str | None, force: bool
 ) -> list[tuple[Run, list[Outcome]]]:
-    """Rotations run side by side; one that can't start doesn't keep the others from running."""
+    """Rotations run side by side; one that can't start doesn't keep the others from running.
+
+    Raises NotLeading where another process leads.
+    """
     config = load_config(path)
     chosen = _chosen(path, config, names)
-    stop = asyncio.Event()
+    async with leading_once(config.coordination, SystemClock()) as term:
+        return await _rotated(config, chosen, term, only=only, force=force)
+
+
+async def _rotated(
+    config: Config, chosen: tuple[str, ...], term: Term, *, only: str | None, force: bool
+) -> list[tuple[Run, list[Outcome]]]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, term.set)
     outcomes: dict[str, list[Outcome]] = {}
 
     def collect(event: Event) -> None:
@@ -69,12 +82,13 @@ async def rotate(
             outcomes.setdefault(event.outcome.run_id, []).append(event.outcome)
 
     with progress(wanted=sys.stderr.isatty()) as draw:
-        async with _opened(config, collect, draw) as (world, _):
+        opened = _opened(config, collect, draw, may_write=lambda: not term.is_set())
+        async with opened as (world, _):
 
             async def one(name: str) -> Run:
                 order = Order(name, "command", only, force)
                 run = new_run(order, world.clock.now())
-                return await execute(world, order, run, stop)
+                return await execute(world, order, run, term)
 
             # Without a daemon, these are the only moments at which leases are renewed and revoked.
             keeper = Keeper()

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rotator.clock import SystemClock
 from rotator.compose import SourcePool, Values, fan_out, open_ledger, open_world
 from rotator.config.load import load
-from rotator.config.models import Config, HttpConfig, RotationConfig
-from rotator.errors import ConfigurationError, Problem, RotatorError, RunInProgress
+from rotator.config.models import Config, HttpConfig, NoCoordination
+from rotator.coordination.elector import Elector, elector, standing
+from rotator.coordination.term import Term
+from rotator.due import trigger_at_once
+from rotator.ending import check_until_file, heed_signals, watch_for
+from rotator.errors import ConfigurationError, NotLeading, Problem, RotatorError, RunInProgress
 from rotator.generations import Generations
-from rotator.health import Contacts, news
+from rotator.health import Clocks, Contacts, news
 from rotator.ledger import SqlLedger
-from rotator.model import Event, RunResult, SecretHinted, SourceState
+from rotator.model import Event, SecretHinted, SourceState
 from rotator.observe import log as logs
 from rotator.observe.metrics import Metrics
 from rotator.ports import Clock
@@ -27,7 +31,7 @@ from rotator.rotation.run import Order
 from rotator.rotation.survey import examine_leased, probe_secrets
 from rotator.rotation.world import World
 from rotator.runner import Runner
-from rotator.schedule import Schedule, missed_while_down
+from rotator.schedule import Schedule
 from rotator.state import DaemonState
 from rotator.watch import Watch, may_concern, next_change
 from rotator.web.app import create_app
@@ -68,6 +72,10 @@ class Daemon:
     def config(self) -> Config:
         return self.generations.world.config
 
+    @property
+    def leads(self) -> bool:
+        return self.runner.may_write() and not self.stop.is_set()
+
     # Ticks
 
     async def on_cron(self, rotation: str) -> None:
@@ -75,7 +83,7 @@ class Daemon:
 
     async def on_watch(self, rotation: str) -> None:
         """Look whether a secret has another version than the one that was last acted on."""
-        if self.runner.under_way(rotation) or self.stop.is_set():
+        if self.runner.under_way(rotation) or not self.leads:
             return
         watch = self._watches.setdefault(rotation, Watch())
         try:
@@ -104,8 +112,10 @@ class Daemon:
     async def on_keep(self) -> None:
         """Tend tokens and leases, and replace credentials whose leases near their end."""
         try:
-            async with self.generations.borrow() as world:
-                due = await self.keeper.tend(world)
+            due: frozenset[str] = frozenset()
+            if self.leads:
+                async with self.generations.borrow() as world:
+                    due = await self.keeper.tend(world)
             await self._write_down_sources()
         except RotatorError as error:
             if str(error) != self._keep_failed:
@@ -137,31 +147,29 @@ class Daemon:
             self.metrics.next_run(rotation, self.schedule.next_run(rotation))
 
     def _start(self, rotation: str, trigger: str) -> None:
-        if self.stop.is_set():
+        if not self.leads:
             return
         try:
             self.runner.start(Order(rotation, trigger), self.generations.world)
-        except RunInProgress as busy:
+        except (RunInProgress, NotLeading) as busy:
             log.info("run.skipped", extra={"rotation": rotation, "reason": str(busy)})
 
     # Life
 
-    async def start(self) -> None:
-        """What is due now: work that a crash left, ticks missed while down, and `on_start`."""
-        self.schedule.start(self.config.rotations)
+    async def lead(self, term: Term, *, taken_over: bool) -> None:
+        """From now on ticks act; what is due already is run at once.
+
+        Raises LedgerError where this process never gets that far.
+        """
+        # Of a term before this one, which ended while their last requests were under way.
+        await self.runner.idle()
+        self.runner.term = term
+        self.metrics.leader(leads=self.leads)
         for name, rule in self.config.rotations.items():
-            trigger = await self._due_at_start(name, rule)
+            last = await self.ledger.last_run(name)
+            trigger = trigger_at_once(rule, last, self.clock.now(), taken_over=taken_over)
             if trigger is not None:
                 self._start(name, trigger)
-        self.on_heartbeat()
-
-    async def _due_at_start(self, name: str, rule: RotationConfig) -> str | None:
-        last = await self.ledger.last_run(name)
-        if last is not None and last.result in {None, RunResult.INTERRUPTED}:
-            return "resume"
-        if missed_while_down(rule, last.started_at if last else None, self.clock.now()):
-            return "missed"
-        return "start" if rule.schedule and rule.schedule.on_start else None
 
     async def first_contact(self) -> None:
         """Reach every target and source once, so that readyz knows before the first tick.
@@ -203,7 +211,7 @@ class Daemon:
         log.info("config.reloaded", extra={"path": str(self.path)})
 
     def _refuse_what_needs_a_restart(self, config: Config) -> None:
-        for key in ("ledger", "http"):
+        for key in ("ledger", "http", "coordination"):
             if getattr(config, key) != getattr(self.config, key):
                 raise ConfigurationError(
                     (Problem(str(self.path), 0, key, "a change of this section needs a restart"),)
@@ -219,11 +227,19 @@ async def _reach(world: World, rotation: str) -> None:
             log.warning("permission.missing", extra=place)
 
 
-async def serve(path: Path) -> None:
-    """Run until SIGTERM or SIGINT. Raises RotatorError where it can't start."""
+async def serve(path: Path, until_file: Path | None = None) -> None:
+    """Run until SIGTERM or SIGINT, or until the file exists.
+
+    Raises RotatorError where it can't start.
+    """
     config = load(path)
     logs.configure(config.log)
+    if until_file is not None:
+        check_until_file(until_file)
     clock = SystemClock()
+    candidate = None
+    if not isinstance(config.coordination, NoCoordination):
+        candidate = elector(config.coordination, clock)
     metrics, contacts, stop = Metrics(), Contacts(clock.monotonic()), asyncio.Event()
     hints: list[Callable[[SecretHinted], None]] = []
 
@@ -236,19 +252,36 @@ async def serve(path: Path) -> None:
     async with AsyncExitStack() as stack:
         ledger, key = await stack.enter_async_context(open_ledger(config.ledger, clock))
         pool = SourcePool(key, observe, clock)
-        generations = Generations(lambda config: open_world(config, ledger, pool, observe, clock))
+        generations = Generations(
+            lambda config: open_world(config, ledger, pool, observe, clock, runner.may_write)
+        )
+        runner = Runner(generations.borrow, stop)
         stack.push_async_callback(generations.aclose)
         await generations.replace(config)
         metrics.configured(_targets(config))
         metrics.reloaded(successful=True)
         await _restore(metrics, ledger, config)
-        runner = Runner(generations.borrow, stop)
         daemon = Daemon(path, ledger, generations, runner, metrics, contacts, clock, stop)
         hints.append(daemon.on_hint)
-        state = DaemonState(generations, ledger, runner, contacts, clock, daemon.schedule.next_run)
-        app = create_app(state, metrics.registry, _token(generations, config.http))
+        state = DaemonState(
+            generations,
+            ledger,
+            runner,
+            contacts,
+            clock,
+            daemon.schedule.next_run,
+            Clocks.of(clock),
+            candidate,
+        )
+        app = create_app(
+            state,
+            metrics.registry,
+            _token(generations, config.http),
+            stop.set if config.http.quit else None,
+        )
         address = await stack.enter_async_context(serving(app, config.http.host, config.http.port))
-        await _live(daemon, address)
+        heed_signals(stop, daemon.reload)
+        await _live(daemon, candidate, address, until_file)
 
 
 def _targets(config: Config) -> dict[str, tuple[str, ...]]:
@@ -273,24 +306,50 @@ def _token(generations: Generations, http: HttpConfig) -> Callable[[], Awaitable
     return token
 
 
-async def _live(daemon: Daemon, address: str) -> None:
-    loop = asyncio.get_running_loop()
-    tasks: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        task = asyncio.create_task(daemon.reload())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, daemon.stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    await daemon.start()
-    contact = asyncio.create_task(daemon.first_contact())
-    log.info("daemon.started", extra={"address": address})
-    await daemon.stop.wait()
-    log.info("daemon.draining")
-    daemon.schedule.stop()
-    contact.cancel()
-    await daemon.runner.drain(DRAIN)
+async def _live(
+    daemon: Daemon, candidate: Elector | None, address: str, until_file: Path | None
+) -> None:
+    """Raises what a task of the daemon's own died of: rather no process than half of one."""
+    daemon.metrics.leader(leads=False)
+    daemon.schedule.start(daemon.config.rotations)
+    daemon.on_heartbeat()
+    async with AsyncExitStack() as stack:
+        tasks = [asyncio.create_task(daemon.first_contact())]
+        if until_file is not None:
+            tasks.append(asyncio.create_task(watch_for(until_file, daemon.stop)))
+        if candidate is None:
+            await daemon.lead(Term(daemon.clock), taken_over=False)
+        else:
+            daemon.runner.holder = lambda: candidate.holder
+            tasks.append(await stack.enter_async_context(standing(candidate)))
+            tasks.append(asyncio.create_task(_lead_in_turn(daemon, candidate)))
+        log.info("daemon.started", extra={"address": address})
+        try:
+            await _watching(tasks, daemon.stop)
+        finally:
+            log.info("daemon.draining")
+            daemon.schedule.stop()
+            await daemon.runner.drain(DRAIN)
     log.info("daemon.stopped")
+
+
+async def _lead_in_turn(daemon: Daemon, candidate: Elector) -> None:
+    while True:
+        term = await candidate.terms.get()
+        await daemon.lead(term, taken_over=candidate.taken_over)
+        await term.wait()
+        daemon.metrics.leader(leads=False)
+
+
+async def _watching(tasks: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    """Until `stop` is set; some of the tasks may come to their end before."""
+    told = asyncio.create_task(stop.wait())
+    left: set[asyncio.Task[Any]] = {told, *tasks}
+    try:
+        while not told.done():
+            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        for task in left:
+            task.cancel()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from rotator.model import Event, RequestAnswered, SourceRead, SourceState
+from rotator.ports import Clock
 from rotator.schedule import HEARTBEAT
 
 STALLED_AFTER = 6 * HEARTBEAT.total_seconds()
@@ -15,6 +16,31 @@ STALLED_AFTER = 6 * HEARTBEAT.total_seconds()
 
 NOT_KEPT_AFTER = 300.0
 """Seconds without a look at tokens and leases: their credentials are in danger then."""
+
+
+CLOCKS_PARTED = 300.0
+"""Seconds by which the time of day and the monotonic clock may part. Schedules and leases were
+reckoned by the one and waited for by the other; a fresh start reckons anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """How the two clocks stood to each other at the start."""
+
+    _apart: float
+
+    @classmethod
+    def of(cls, clock: Clock) -> Clocks:
+        return cls(_apart(clock))
+
+    def parted(self, clock: Clock) -> float | None:
+        """By how many seconds, where it is too many."""
+        by = abs(_apart(clock) - self._apart)
+        return by if by > CLOCKS_PARTED else None
+
+
+def _apart(clock: Clock) -> float:
+    return clock.now().timestamp() - clock.monotonic()
 
 
 @dataclass(slots=True)

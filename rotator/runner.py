@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from rotator.errors import RotatorError, RunInProgress
+from rotator.errors import NotLeading, RotatorError, RunInProgress
 from rotator.model import Run
 from rotator.rotation.run import Order, execute, new_run
 from rotator.rotation.world import World
@@ -30,6 +30,11 @@ class Runner:
 
     borrow: Callable[[], AbstractAsyncContextManager[World]]
     stop: asyncio.Event
+    """Set when the process is to end."""
+    holder: Callable[[], str] = lambda: ""
+    """Who leads where this process doesn't."""
+    term: asyncio.Event | None = None
+    """For how long runs may go on, once set they end; None: this process never led."""
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _runs: dict[str, Run] = field(default_factory=dict)
 
@@ -37,25 +42,31 @@ class Runner:
         return self._runs.get(rotation)
 
     def start(self, order: Order, world: World) -> Run:
-        """Returns at once. Raises RunInProgress where one of the rotation is under way here, and
-        Draining once the process was told to stop."""
+        """Returns at once. Raises RunInProgress where one of the rotation is under way here,
+        NotLeading where another process leads, and Draining once this one was told to stop."""
         if self.stop.is_set():
             raise Draining("rotator is about to stop; start the run again afterwards")
+        term = self.term
+        if term is None or term.is_set():
+            raise NotLeading(self.holder())
         running = self._runs.get(order.rotation)
         if running is not None:
             raise RunInProgress(order.rotation, running.id)
         run = new_run(order, world.clock.now())
         self._runs[order.rotation] = run
-        task = asyncio.create_task(self._run(order, run), name=f"run {run.id}")
+        task = asyncio.create_task(self._run(order, run, term), name=f"run {run.id}")
         self._tasks[order.rotation] = task
         return run
 
-    async def _run(self, order: Order, run: Run) -> None:
+    def may_write(self) -> bool:
+        return self.term is not None and not self.term.is_set()
+
+    async def _run(self, order: Order, run: Run, term: asyncio.Event) -> None:
         """Whatever happens here is told: a crash is a failed run, never silence."""
         try:
             async with self.borrow() as world:
                 try:
-                    await execute(world, order, run, self.stop)
+                    await execute(world, order, run, term)
                 except RunInProgress as busy:
                     log.warning(
                         "run.skipped", extra={"rotation": run.rotation, "reason": str(busy)}
@@ -74,9 +85,16 @@ class Runner:
             self._runs.pop(order.rotation, None)
             self._tasks.pop(order.rotation, None)
 
+    async def idle(self) -> None:
+        """Return when no run is under way."""
+        while tasks := set(self._tasks.values()):
+            await asyncio.wait(tasks)
+
     async def drain(self, grace: float) -> None:
         """Let requests under way end, for `grace` seconds at most; then cancel what is left."""
         self.stop.set()
+        if self.term is not None:
+            self.term.set()
         tasks = set(self._tasks.values())
         if not tasks:
             return

@@ -9,13 +9,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import click
 
-from rotator.config.models import Config, TargetConfig
 from rotator.model import Change, Connection, HeldLease, Outcome, Record, Run
+
+if TYPE_CHECKING:
+    from rotator.config.models import Config, TargetConfig
 
 Format = Literal["table", "json"]
 Row = Mapping[str, object]

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rotator.config.models import Config, RotationConfig
+from rotator.coordination.elector import Elector
 from rotator.errors import LedgerError
 from rotator.generations import Generations
-from rotator.health import Contacts
+from rotator.health import Clocks, Contacts
 from rotator.ledger import SqlLedger
 from rotator.model import Outcome, Run
 from rotator.ports import Clock
@@ -26,6 +27,9 @@ class DaemonState:
     contacts: Contacts
     clock: Clock
     next_run: Callable[[str], datetime | None]
+    clocks: Clocks
+    elector: Elector | None = None
+    """None: this process is the only one."""
 
     @property
     def _config(self) -> Config:
@@ -37,8 +41,14 @@ class DaemonState:
         checks = {
             "scheduler": "stalled" if stalled else "ok",
             "leases": "not tended" if neglected else "ok",
+            "clocks": "ok",
         }
-        return Health(not stalled and not neglected, checks)
+        if (seconds := self.clocks.parted(self.clock)) is not None:
+            checks["clocks"] = f"the time of day jumped by {seconds:.0f} s since the start"
+        if self.elector is not None:
+            hangs = now - self.elector.turned_at > self.elector.overdue
+            checks["election"] = "stalled" if hangs else "ok"
+        return Health(all(said == "ok" for said in checks.values()), checks)
 
     async def readyz(self) -> Health:
         checks = {"configuration": "ok", "ledger": "ok"}
@@ -51,13 +61,27 @@ class DaemonState:
         sources = {rule.secret.source for rule in config.rotations.values()}
         for place in self.contacts.unreached(sorted(targets), sorted(sources)):
             checks[place] = "not reached yet"
+        if self.elector is not None:
+            checks["coordination"] = self._who_leads(self.elector)
         ready = all(said == "ok" for said in checks.values())
         # Told, and still ready: what the connections have goes on working meanwhile, and a pod
         # that is taken out of service for it would help nobody.
         for source in sorted(sources):
             if trouble := self.contacts.trouble(source):
                 checks.setdefault(f"source {source}", f"reached before, and now: {trouble}")
+        if self.elector is not None and ready:
+            checks["coordination"] = self._role(self.elector)
         return Health(ready, checks)
+
+    def _who_leads(self, elector: Elector) -> str:
+        return "ok" if elector.reached else str(elector.trouble or "not known yet who leads")
+
+    def _role(self, elector: Elector) -> str:
+        if self.runner.may_write():
+            role = "this process leads"
+        else:
+            role = f"{elector.holder} leads" if elector.holder else "nobody leads yet"
+        return f"{role}; reached before, and now: {elector.trouble}" if elector.trouble else role
 
     async def rotations(self) -> list[RotationView]:
         return [await self._rotation(name, rule) for name, rule in self._config.rotations.items()]

@@ -11,12 +11,11 @@ from pydantic import BaseModel, Tag
 from pydantic_core import ErrorDetails
 
 from rotator.config.fields import TAG, WORDS
-from rotator.config.models import Config, LedgerConfig, RotationConfig, SecretConfig
+from rotator.config.models import Config, RotationConfig, SecretConfig
 from rotator.config.yaml import Document, Place
 
 LATER: Mapping[type[BaseModel], frozenset[str]] = {
-    Config: frozenset({"coordination", "notify", "tracing"}),
-    LedgerConfig: frozenset({"on_unknown"}),
+    Config: frozenset({"notify", "tracing"}),
     RotationConfig: frozenset({"max_age"}),
 }
 """Words of later versions, and where they stand: no typing errors, so no guess what was meant."""
@@ -46,6 +45,7 @@ _MESSAGES = {
     "path_type": "must be the path of a file",
     "too_short": "must not be empty",
     "string_too_short": "must not be empty",
+    "string_too_long": "must have {max_length} characters at the most",
     "finite_number": "must be a number",
     "missing": "is missing",
 }

@@ -104,6 +104,9 @@ _ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _REGION = r"^[a-z0-9][a-z0-9-]*$"
 _ROLE_ARN = r"^arn:[a-z-]+:iam::[0-9]{12}:role/.+$"
 _SESSION_NAME = r"^[A-Za-z0-9_+=,.@-]{2,64}$"
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+NAMESPACE_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+LEASE_NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 
 WORDS: Mapping[str, str] = {
     NAME_PATTERN: "a name is letters, digits, dots, dashes and underscores, starts with a letter "
@@ -113,6 +116,8 @@ WORDS: Mapping[str, str] = {
     _REGION: "write the id of a region, as in us-east-1",
     _ROLE_ARN: "write the ARN of a role: arn:aws:iam::123456789012:role/NAME",
     _SESSION_NAME: "2 to 64 letters, digits and any of _+=,.@-",
+    NAMESPACE_PATTERN: "a namespace is lower-case letters, digits and dashes, 63 at the most",
+    LEASE_NAME_PATTERN: "the name of a Lease is lower-case letters, digits, dashes and dots",
 }
 
 Text = Annotated[str, Field(min_length=1)]

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from rotator.config.coordination import CoordinationConfig, LeaseCoordination, NoCoordination
 from rotator.config.engines import Version, check_engine, makes, may_lease
 from rotator.config.fields import (
     TAG,
@@ -81,9 +82,11 @@ __all__ = [
     "FromFile",
     "FromSecret",
     "HttpConfig",
+    "LeaseCoordination",
     "LedgerConfig",
     "LogConfig",
     "Match",
+    "NoCoordination",
     "Reference",
     "Rollout",
     "RotationConfig",
@@ -112,6 +115,9 @@ class LedgerConfig(Section):
     """`sqlite:///var/lib/x.db` is /var/lib/x.db; `sqlite:///./x.db` is in the working directory."""
     fingerprint_key: FileReference | None = None
     """Default: beside the ledger, made with mode 0600 when absent."""
+    on_unknown: Literal["apply", "adopt"] = "apply"
+    """Of a connection that works and that this ledger has no record of: apply puts the credential;
+    adopt takes the secret of now for what the connection has, and puts the next one."""
 
     @field_validator("url")
     @classmethod
@@ -141,6 +147,8 @@ class HttpConfig(Section):
     listen: ListenAddress = "127.0.0.1:9464"
     token: Reference | None = None
     """Of those who may POST; without one, POST is answered 403."""
+    quit: Flag = False
+    """Whether POST /quitquitquit from loopback ends the process, as the last step of a Job does."""
 
     @property
     def host(self) -> str:
@@ -358,6 +366,7 @@ class Config(Section):
     ledger: LedgerConfig = LedgerConfig()
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
+    coordination: CoordinationConfig = NoCoordination()
     targets: Annotated[Mapping[Name, TargetConfig], Field(min_length=1)]
     sources: Annotated[Mapping[Name, SourceConfig], Field(min_length=1)]
     rotations: Annotated[Mapping[Name, RotationConfig], Field(min_length=1)]

@@ -131,6 +131,11 @@ class Metrics:
             ["source", "rotation", "change"],
             registry=registry,
         )
+        self._leader = Gauge(
+            "rotator_leader",
+            "Whether this process rotates: 1 in one replica, 0 in those that follow it.",
+            registry=registry,
+        )
         self._reload = Gauge(
             "rotator_config_last_reload_successful",
             "Whether the configuration was taken when it was last read.",
@@ -199,6 +204,9 @@ class Metrics:
 
     def reloaded(self, *, successful: bool) -> None:
         self._reload.set(successful)
+
+    def leader(self, *, leads: bool) -> None:
+        self._leader.set(leads)
 
     def next_run(self, rotation: str, due: datetime | None) -> None:
         if due is not None:

@@ -6,6 +6,7 @@ A plan is a value: it can be shown, compared, and it can refuse itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from rotator.config.models import RotationConfig
 from rotator.errors import PlanRefused
@@ -63,12 +64,16 @@ def decide(
     secret: SecretRef,
     record: Record | None,
     *,
+    adopt_unknown: bool = False,
     reapply_drift: bool = True,
     force: bool = False,
     warning: str | None = None,
 ) -> Change:
     """The change of one connection, from what is listed, what is wanted, and what was recorded."""
-    verdict, reason, update = _verdict(connection, credential, record, reapply_drift)
+    if record is None and adopt_unknown and connection.usable:
+        verdict, reason, update = _ADOPTED
+    else:
+        verdict, reason, update = _verdict(connection, credential, record, reapply_drift)
     if force and not update:
         verdict, reason, update = Verdict.CHANGED, "forced", True
     return Change(
@@ -127,6 +132,11 @@ def _leased_verdict(
 
 
 _NEVER = (Verdict.NEW, "never rotated before", True)
+_ADOPTED = (
+    Verdict.ADOPTED,
+    "not on record and works: taken to have the secret of now (ledger.on_unknown: adopt)",
+    False,
+)
 
 
 def _verdict(
@@ -219,3 +229,27 @@ def before_of(change: Change) -> Connection:
     if change.verify_only and change.record and change.record.version_before is not None:
         return _as_of(change.connection, change.record.version_before)
     return change.connection
+
+
+def adopted(change: Change, rotation: str, run_id: str, now: datetime) -> Record | None:
+    """The record of a connection that is taken as it is: its present resource version counts.
+
+    Nothing of it was seen to be put or to work here, so no such time is claimed.
+    """
+    credential, connection = change.credential, change.connection
+    if change.verdict is not Verdict.ADOPTED or credential is None:
+        return None
+    return Record(
+        target=connection.target,
+        connection=connection.name,
+        rotation=rotation,
+        stage=Stage.VERIFIED,
+        fingerprint=credential.fingerprint,
+        secret_version=credential.secret_version,
+        resource_version=connection.resource_version,
+        version_before=None,
+        run_id=run_id,
+        at=now,
+        uid=connection.uid,
+        phase=connection.phase,
+    )

@@ -24,6 +24,7 @@ from rotator.model import (
 )
 from rotator.rotation.apply import Execution
 from rotator.rotation.issue import Issuer, retire_unused
+from rotator.rotation.plan import adopted
 from rotator.rotation.survey import Survey, survey
 from rotator.rotation.world import World
 
@@ -102,11 +103,13 @@ async def _rotate(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
     issuer = Issuer(world, order.rotation, run.id)
     execution = Execution(world, run.id, order.rotation, rule, stop, issuer)
     counts: Counter[Result] = Counter()
-    for outcome in _without_updates(seen.plan.changes, run, world.clock.now()):
+    for change, outcome in _without_updates(seen.plan.changes, run, world.clock.now()):
         counts[outcome.result] += 1
+        record = adopted(change, run.rotation, run.id, outcome.at)
         if outcome.result is Result.FAILED:
             execution.failures += 1
-            await world.ledger.settle(None, outcome)
+        if outcome.result is Result.FAILED or record is not None:
+            await world.ledger.settle(record, outcome)
         world.observe(Settled(outcome))
     before = execution.failures
     try:
@@ -129,7 +132,9 @@ async def _rotate(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
     )
 
 
-def _without_updates(changes: Iterable[Change], run: Run, now: datetime) -> list[Outcome]:
+def _without_updates(
+    changes: Iterable[Change], run: Run, now: datetime
+) -> list[tuple[Change, Outcome]]:
     """The outcomes that stand as soon as the plan does."""
     outcomes = []
     for change in changes:
@@ -139,7 +144,7 @@ def _without_updates(changes: Iterable[Change], run: Run, now: datetime) -> list
             Verdict.INVALID: Result.FAILED,
             Verdict.DRIFTED: Result.SKIPPED,
         }.get(change.verdict, Result.UNCHANGED)
-        outcomes.append(_outcome(change, run, result, change.reason, now))
+        outcomes.append((change, _outcome(change, run, result, change.reason, now)))
     return outcomes
 
 

@@ -251,6 +251,7 @@ def _decide(
         Credential(data, world.fingerprint(data), secret.version),
         secret.ref,
         record,
+        adopt_unknown=world.config.ledger.on_unknown == "adopt",
         reapply_drift=rule.on_drift == "reapply",
         force=force,
         warning=_unknown_type(connection, known=known),

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -44,9 +45,15 @@ _HEADERS = {
 Token = Callable[[], Awaitable[str]]
 
 
-def create_app(state: State, registry: CollectorRegistry, token: Token | None) -> ASGIApp:
-    """`token` looks the token of POST up anew; without one, POST answers 403."""
-    handlers = _Handlers(state, registry, token)
+def create_app(
+    state: State,
+    registry: CollectorRegistry,
+    token: Token | None,
+    quit_: Callable[[], None] | None = None,
+) -> ASGIApp:
+    """`token` looks the token of POST up anew; without one, POST answers 403. `quit_` ends the
+    process for whoever asks from loopback, which in a pod are its own containers."""
+    handlers = _Handlers(state, registry, token, quit_)
     app = Starlette(
         routes=[
             Route("/", handlers.page),
@@ -58,6 +65,7 @@ def create_app(state: State, registry: CollectorRegistry, token: Token | None) -
             Route("/api/v1/connections", handlers.connections),
             Route("/api/v1/runs", handlers.runs),
             Route("/api/v1/runs/{run_id}", handlers.run),
+            Route("/quitquitquit", handlers.quit, methods=["POST"]),
         ],
         exception_handlers={HTTPException: _refused, RotatorError: _failed, Exception: _crashed},
     )
@@ -65,10 +73,17 @@ def create_app(state: State, registry: CollectorRegistry, token: Token | None) -
 
 
 class _Handlers:
-    def __init__(self, state: State, registry: CollectorRegistry, token: Token | None) -> None:
+    def __init__(
+        self,
+        state: State,
+        registry: CollectorRegistry,
+        token: Token | None,
+        quit_: Callable[[], None] | None,
+    ) -> None:
         self._state = state
         self._registry = registry
         self._token = token
+        self._quit = quit_
 
     async def page(self, _: Request) -> Response:
         text = page(
@@ -136,6 +151,15 @@ class _Handlers:
         answer = _json({"run": run.id}, 202)
         answer.headers["Location"] = f"/api/v1/runs/{run.id}"
         return answer
+
+    async def quit(self, request: Request) -> Response:
+        if self._quit is None:
+            raise HTTPException(403, "only http: {quit: true} permits this")
+        if request.client is None or not ip_address(request.client.host).is_loopback:
+            raise HTTPException(403, "only from loopback")
+        log.info("daemon.quit")
+        self._quit()
+        return _json({"quitting": True})
 
     async def _authorize(self, request: Request) -> None:
         if self._token is None:

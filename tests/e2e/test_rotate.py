@@ -235,3 +235,34 @@ async def test_the_listings(installed: Deployment, cloud: Sandbox) -> None:
         table = await installed.rotator(command)
         assert "openai-001" in table.out
         assert (await installed.rotator(command, "-o", "json")).status == 0
+
+
+async def test_without_a_ledger_connections_are_adopted_where_it_says_so(
+    installed: Deployment, cloud: Sandbox
+) -> None:
+    """What another leader put: taken as it is, and the next secret is put all the same."""
+    await installed.rotator("rotate")
+    (installed.folder / "ledger.db").unlink()
+    cloud.state.counters.clear()
+    installed.document["ledger"]["on_unknown"] = "adopt"
+    planned = await installed.rotator("plan", "-o", "json")
+    assert {row["verdict"] for row in planned.json()} == {"adopted"}
+    adopted = await installed.rotator("rotate", "-o", "json")
+    assert adopted.json()[0]["unchanged"] == 5
+    assert updates(cloud) == 0
+    told = (await installed.rotator("history", "-o", "json")).json()
+    assert [row["result"] for row in told] == ["unchanged"] * 5
+    assert "on_unknown: adopt" in told[0]["reason"]
+
+    installed.secret("openai", {"api_key": NEXT})
+    changed = await installed.rotator("rotate", "-o", "json")
+    assert changed.json()[0]["rotated"] == 5
+    assert len(holders(cloud, NEXT)) == 5
+
+
+async def test_or_get_the_credential_once_more(installed: Deployment, cloud: Sandbox) -> None:
+    await installed.rotator("rotate")
+    (installed.folder / "ledger.db").unlink()
+    again = await installed.rotator("rotate", "-o", "json")
+    assert again.json()[0]["rotated"] == 5
+    assert updates(cloud) == 10

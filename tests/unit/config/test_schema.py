@@ -22,6 +22,8 @@ BEYOND_STRUCTURE = {
     "aws-engine-path",
     "aws-two-identities",
     "cert-login-without-certificate",
+    "coordination-duration",
+    "coordination-url",
     "credential-in-clear",
     "cron-out-of-range",
     "cron-with-four-fields",
@@ -92,7 +94,8 @@ def test_editors_get_words_to_show() -> None:
     assert verify["properties"]["interval"]["description"] == "Between two looks."
     assert verify["properties"]["interval"]["default"] == "2s"
     assert schema["$defs"]["Schedule"]["properties"]["jitter"]["default"] == "0s"
-    assert schema["properties"]["ledger"]["default"] == {"url": "sqlite:///./rotator.db"}
+    ledger = {"url": "sqlite:///./rotator.db", "on_unknown": "apply"}
+    assert schema["properties"]["ledger"]["default"] == ledger
     rotation = schema["$defs"]["RotationConfig"]["properties"]
     assert rotation["verify"]["default"] == {"timeout": "5m", "interval": "2s", "statements": "off"}
     assert "null" not in json.dumps(schema)

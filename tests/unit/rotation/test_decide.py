@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rotator.model import Change, Record, Stage, Verdict
-from rotator.rotation.plan import before_of, decide
+from rotator.rotation.plan import adopted, before_of, decide
 from rotator.rotation.verify import State, judge
-from tests.unit.rotation.values import REF, at, connection, credential, record
+from tests.unit.rotation.values import NOON, REF, at, connection, credential, record
 
 CHANGED, UNCHANGED = Verdict.CHANGED, Verdict.UNCHANGED
 DRIFTED, UNVERIFIED = Verdict.DRIFTED, Verdict.UNVERIFIED
@@ -227,3 +227,35 @@ class TestBeforeOf:
         assert judge(before_of(change), stale, misses=0, waited=0, timeout=30).state is (
             State.PENDING
         )
+
+
+def test_a_connection_that_works_and_is_not_on_record_is_adopted() -> None:
+    change = decide(connection(), credential(), REF, None, adopt_unknown=True)
+    assert (change.verdict, change.update) == (Verdict.ADOPTED, False)
+    made = adopted(change, "openai", "run-2", NOON)
+    assert made is not None
+    assert (made.stage, made.fingerprint, made.resource_version) == (Stage.VERIFIED, "new", "5")
+    assert (made.rotated_at, made.verified_at, made.verified_fingerprint) == (None, None, None)
+
+    # What follows from the record: nothing for the same secret, drift and change as for any other.
+    again = decide(connection(), credential(), REF, made, adopt_unknown=True)
+    assert again.verdict is Verdict.UNCHANGED
+    moved = decide(connection(version="6"), credential(), REF, made, adopt_unknown=True)
+    assert moved.verdict is Verdict.DRIFTED
+    rotated = decide(connection(), credential("newer", "v3"), REF, made, adopt_unknown=True)
+    assert (rotated.verdict, rotated.update) == (Verdict.CHANGED, True)
+
+
+@pytest.mark.parametrize("phase", ["INVALID_AUTH", "UNREACHABLE", "PENDING", ""])
+def test_one_that_does_not_work_is_never_adopted(phase: str) -> None:
+    change = decide(connection(phase=phase), credential(), REF, None, adopt_unknown=True)
+    assert (change.verdict, change.update) == (Verdict.NEW, True)
+    assert adopted(change, "openai", "run-2", NOON) is None
+
+
+def test_nor_is_one_that_was_made_anew_or_is_forced() -> None:
+    recorded = record(Stage.VERIFIED, uid="uid-0")
+    anew = decide(connection(), credential(), REF, recorded, adopt_unknown=True)
+    assert (anew.verdict, anew.update) == (Verdict.NEW, True)
+    forced = decide(connection(), credential(), REF, None, adopt_unknown=True, force=True)
+    assert (forced.verdict, forced.update) == (Verdict.CHANGED, True)

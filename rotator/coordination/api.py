@@ -1,0 +1,224 @@
+"""One Lease over HTTP, with the service account of the pod."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rotator import __version__
+from rotator.config.coordination import LeaseCoordination
+from rotator.coordination.election import Write
+from rotator.coordination.lease import Lease, NotALease, document, parse
+from rotator.errors import (
+    CoordinationConflict,
+    CoordinationDenied,
+    CoordinationError,
+    CoordinationUnavailable,
+)
+from rotator.httpx_light import cause, httpx
+
+_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"""
+_LARGEST = 1024 * 1024
+"""Bytes of an answer; a Lease has one or two KiB."""
+_LONGEST_AFTER = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the Lease is, and how to reach it."""
+
+    url: str
+    namespace: str
+    name: str
+    token_file: Path
+    ca_file: Path | None
+    """None where there is no TLS."""
+
+    def __str__(self) -> str:
+        return f"Lease {self.namespace}/{self.name}"
+
+    @property
+    def collection(self) -> str:
+        return f"{self.url}/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
+
+
+def locate(config: LeaseCoordination) -> Place:
+    """Raises CoordinationDenied where something is missing that a pod has."""
+    url = config.url or _cluster()
+    token_file = config.token_file or _POD / "token"
+    ca_file = None if url.startswith("http://") else config.ca_file or _POD / "ca.crt"
+    namespace = config.namespace or _text(
+        _POD / "namespace", "the pod's namespace", "set coordination.namespace"
+    )
+    place = Place(url, namespace, config.name, token_file, ca_file)
+    _token(place)
+    _context(place)
+    return place
+
+
+def _cluster() -> str:
+    host = os.environ.get("KUBERNETES_SERVICE_HOST")
+    if not host:
+        raise CoordinationDenied(
+            "coordination.url: KUBERNETES_SERVICE_HOST isn't set, so this is no pod; "
+            "set coordination.url, or coordination: {kind: none}"
+        )
+    port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+_NO_ACCOUNT = "set automountServiceAccountToken: true for the pod, or coordination."
+
+
+def _token(place: Place) -> str:
+    """Anew for each request: the kubelet renews it in its file."""
+    return _text(place.token_file, "the service account's token", f"{_NO_ACCOUNT}token_file")
+
+
+def _text(path: Path, what: str, remedy: str) -> str:
+    try:
+        text = path.read_text("ascii").strip()
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise CoordinationDenied(
+            f"coordination: {what} can't be read from {path}: {reason}; {remedy}"
+        ) from None
+    if not text or not text.isprintable() or " " in text:
+        said = "is empty" if not text else "holds more than that"
+        raise CoordinationDenied(f"coordination: {what}: {path} {said}; {remedy}")
+    return text
+
+
+def _context(place: Place) -> ssl.SSLContext | None:
+    if place.ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(place.ca_file))
+    except OSError as error:  # an SSLError is one too
+        raise CoordinationDenied(
+            f"coordination: the CA of the API server can't be read from {place.ca_file}: "
+            f"{error.strerror or 'it holds no certificate'}; {_NO_ACCOUNT}ca_file"
+        ) from None
+
+
+class LeaseApi:
+    """Raises CoordinationError and nothing else. Takes nothing of the environment (proxies), and
+    follows no redirect."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._client: httpx.AsyncClient | None = None
+
+    async def aclose(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def get(self, deadline: float) -> Lease | None:
+        """None where there is none. `deadline` in seconds is of the whole request."""
+        answer = await self._send("GET", f"{self.place.collection}/{self.place.name}", deadline)
+        if answer.status_code == 404:
+            return None
+        return self._lease(answer, "get")
+
+    async def write(self, write: Write, deadline: float) -> Lease:
+        """Raises CoordinationConflict where it is not as `write` takes it to be."""
+        body = document(self.place.namespace, self.place.name, write.spec, write.former)
+        if write.former is None:
+            answer = await self._send("POST", self.place.collection, deadline, body)
+            return self._lease(answer, "create")
+        url = f"{self.place.collection}/{self.place.name}"
+        answer = await self._send("PUT", url, deadline, body)
+        return self._lease(answer, "update")
+
+    async def _send(
+        self, method: str, url: str, deadline: float, body: dict[str, Any] | None = None
+    ) -> httpx.Response:
+        answer = await self._once(method, url, deadline, body)
+        if answer.status_code == 401:
+            # The kubelet may have renewed the token between its reading and its use.
+            answer = await self._once(method, url, deadline, body)
+        return answer
+
+    async def _once(
+        self, method: str, url: str, deadline: float, body: dict[str, Any] | None
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {_token(self.place)}"}
+        try:
+            async with asyncio.timeout(deadline):
+                client = self._client = self._client or self._open()
+                async with client.stream(method, url, headers=headers, json=body) as answer:
+                    content = bytearray()
+                    async for chunk in answer.aiter_bytes():
+                        content += chunk
+                        if len(content) > _LARGEST:
+                            raise self._unavailable("an answer of more than 1 MiB")
+                    return httpx.Response(
+                        answer.status_code,
+                        headers={k: v for k, v in answer.headers.items() if k in _KEPT},
+                        content=bytes(content),
+                    )
+        except TimeoutError:
+            # Whatever made it hang may hold on to this connection.
+            await self.aclose()
+            raise self._unavailable(f"no answer within {deadline:g} s") from None
+        except httpx.HTTPError as error:
+            # With a CA that was renewed, only a context of its own helps.
+            await self.aclose()
+            said = cause(error) or f"the connection broke off ({type(error).__name__})"
+            raise self._unavailable(said) from None
+
+    def _open(self) -> httpx.AsyncClient:
+        context = _context(self.place)
+        return httpx.AsyncClient(
+            verify=context or True,
+            trust_env=False,
+            timeout=None,
+            headers={"User-Agent": f"rotator/{__version__}", "Accept": "application/json"},
+            limits=httpx.Limits(max_connections=2),
+        )
+
+    def _lease(self, answer: httpx.Response, verb: str) -> Lease:
+        status = answer.status_code
+        if status in {200, 201}:
+            try:
+                return parse(json.loads(answer.content))
+            except (NotALease, ValueError):
+                raise self._unavailable(
+                    "the answer is no Lease; is coordination.url the API server's?"
+                ) from None
+        if status == 409:
+            raise CoordinationConflict(f"{self.place}: it was written by another meanwhile")
+        if status == 429 or status >= 500:
+            raise self._unavailable(f"HTTP {status}", _seconds(answer.headers.get("retry-after")))
+        raise self._denied(status, verb)
+
+    def _denied(self, status: int, verb: str) -> CoordinationError:
+        remedy = {
+            401: f"the API server doesn't know the token in {self.place.token_file}",
+            403: f"the service account may not {verb} it; its Role needs the verbs get and update "
+            f"on leases of coordination.k8s.io with the name {self.place.name}, and create",
+            404: f"there is no namespace {self.place.namespace}",
+        }.get(status, f"the API server refuses to {verb} it")
+        return CoordinationDenied(f"{self.place}: {remedy} (HTTP {status})")
+
+    def _unavailable(self, reason: str, after: float | None = None) -> CoordinationUnavailable:
+        return CoordinationUnavailable(
+            f"{self.place}: the API server at {self.place.url}: {reason}", after
+        )
+
+
+_KEPT = {"content-type", "retry-after"}
+
+
+def _seconds(after: str | None) -> float | None:
+    """The API server sends whole seconds."""
+    if after is None or not after.isascii() or not after.isdigit():
+        return None
+    return min(_LONGEST_AFTER, float(after))

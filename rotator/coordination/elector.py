@@ -1,0 +1,191 @@
+"""The loop that keeps a process in the election, for as long as it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from rotator.config.coordination import LeaseCoordination
+from rotator.coordination.api import LeaseApi, Place, locate
+from rotator.coordination.election import Election, Look, Wait, Write
+from rotator.coordination.term import Term
+from rotator.errors import (
+    CoordinationConflict,
+    CoordinationDenied,
+    CoordinationError,
+    CoordinationUnavailable,
+)
+from rotator.ports import Clock
+
+log = logging.getLogger(__name__)
+
+_RELEASE = 1.5
+"""Seconds for giving the Lease back; whoever waits for it takes over without, only later."""
+
+
+@dataclass(slots=True)
+class Elector:
+    """One process in the election."""
+
+    api: LeaseApi
+    election: Election
+    clock: Clock
+    terms: asyncio.Queue[Term] = field(default_factory=asyncio.Queue)
+    """Each for which this process leads, when it begins."""
+    trouble: CoordinationError | None = None
+    """Why the Lease can't be read or written now."""
+    reached: bool = False
+    """Whether the API server ever told who leads."""
+    turned_at: float = 0.0
+    """When the loop last went round, by the monotonic clock."""
+    _term: Term | None = None
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _stranger: tuple[str, str] | None = None
+
+    @property
+    def holder(self) -> str:
+        """Empty: nobody, as far as this process knows."""
+        return self.election.lease.spec.holder if self.election.lease else ""
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether another process led before this one."""
+        return self.election.lease is not None and self.election.lease.spec.transitions > 0
+
+    @property
+    def overdue(self) -> float:
+        """Seconds without a turn of the loop, after which it hangs."""
+        return 2.0 * self.election.duration + 30.0
+
+    async def run(self) -> None:
+        """Returns after `stop`; until then, whatever the API server does, it goes on."""
+        while not self._stopping.is_set():
+            now = self.turned_at = self.clock.monotonic()
+            step = self.election.step(now, self.clock.now())
+            self._publish(now)
+            if isinstance(step, Wait):
+                await self._pause(step.seconds)
+            else:
+                await self._ask(step)
+
+    async def _pause(self, seconds: float) -> None:
+        pause = asyncio.ensure_future(self.clock.sleep(seconds))
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({pause, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+            stop.cancel()
+
+    async def _ask(self, step: Look | Write) -> None:
+        election, deadline = self.election, self.election.request_deadline
+        try:
+            if isinstance(step, Look):
+                lease = await self.api.get(deadline)
+            else:
+                lease = await self.api.write(step, deadline)
+        except CoordinationConflict:
+            election.conflicted(self.clock.monotonic())
+        except CoordinationDenied as denied:
+            self._troubled(denied)
+            election.doubt(self.clock.monotonic(), election.duration / 3)
+        except CoordinationUnavailable as trouble:
+            self._troubled(trouble)
+            # A leader that waits for too long leads no more.
+            after = trouble.after
+            if after is not None and election.held:
+                after = min(after, election.duration / 3)
+            election.doubt(self.clock.monotonic(), after)
+        else:
+            election.seen(lease, self.clock.monotonic())
+            self._answered()
+
+    def _troubled(self, error: CoordinationError) -> None:
+        """Said once: it would be the same every few seconds."""
+        if str(self.trouble) != str(error):
+            log.warning("coordination.failed", extra={"reason": str(error)})
+        self.trouble = error
+
+    def _answered(self) -> None:
+        if self.trouble is not None:
+            log.info("coordination.answers", extra={"lease": str(self.api.place)})
+        self.trouble, self.reached = None, True
+        lease = self.election.lease
+        if lease is None or lease.ours or not lease.spec.holder:
+            return
+        if self._stranger != (lease.uid, lease.spec.holder):
+            self._stranger = (lease.uid, lease.spec.holder)
+            reason = stranger(self.api.place, lease.spec.holder)
+            log.warning("coordination.stranger", extra={"reason": reason})
+
+    def _publish(self, now: float) -> None:
+        leads = self.election.leads(now)
+        if leads and self._term is not None and not self._term.is_set():
+            self._term.extend(self.election.until)
+            return
+        if self._term is not None:
+            self._deposed(self._term)
+        if leads:
+            self._term = Term(self.clock, self.election.until)
+            log.info("leader.elected", extra={"lease": str(self.api.place), "holder": self.holder})
+            self.terms.put_nowait(self._term)
+
+    def _deposed(self, term: Term) -> None:
+        term.set()
+        self._term = None
+        reason = str(self.trouble or "it was not renewed in time")
+        if not self.election.held:
+            reason = f"{self.holder} holds it now" if self.holder else "it was deleted"
+        place = {"lease": str(self.api.place), "reason": reason}
+        log.warning("leader.deposed", extra=place)
+
+    async def release(self) -> None:
+        """After all work has ended: another may take over at once."""
+        write = self.election.release(self.clock.now())
+        if write is None:
+            return
+        try:
+            await self.api.write(write, _RELEASE)
+        except CoordinationError as error:
+            log.warning("leader.not_released", extra={"reason": str(error)})
+            return
+        log.info("leader.released", extra={"lease": str(self.api.place)})
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+
+def stranger(place: Place, holder: str) -> str:
+    """Of a Lease that another kind of program seems to use."""
+    return (
+        f"{place} is held by {holder}, and no rotator made it: if it belongs to something else, "
+        "set another coordination.name"
+    )
+
+
+def elector(config: LeaseCoordination, clock: Clock) -> Elector:
+    """Raises CoordinationDenied where something is missing that a pod has."""
+    api = LeaseApi(locate(config))
+    identity = config.identity or socket.gethostname()
+    return Elector(api, Election(identity, int(config.lease_duration.total_seconds())), clock)
+
+
+@asynccontextmanager
+async def standing(candidate: Elector) -> AsyncIterator[asyncio.Task[None]]:
+    """In the election; at the end the Lease is given back. The task ends only by a crash."""
+    loop = asyncio.create_task(candidate.run(), name="election")
+    try:
+        yield loop
+    finally:
+        candidate.stop()
+        _, late = await asyncio.wait({loop}, timeout=_RELEASE)
+        if late:
+            loop.cancel()
+            await asyncio.wait({loop})
+        else:
+            await candidate.release()
+        await candidate.api.aclose()

@@ -1,0 +1,80 @@
+"""Leading for the time of one command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rotator.clock import SystemClock
+from rotator.config.coordination import CoordinationConfig, NoCoordination
+from rotator.coordination.elector import Elector, elector, standing, stranger
+from rotator.coordination.term import Term
+from rotator.errors import (
+    CoordinationDenied,
+    CoordinationError,
+    CoordinationUnavailable,
+    NotLeading,
+)
+from rotator.model import Finding
+from rotator.ports import Clock
+
+_LOOK_EVERY = 0.1
+_PATIENCE = 10.0
+
+
+@asynccontextmanager
+async def leading_once(config: CoordinationConfig, clock: Clock) -> AsyncIterator[Term]:
+    """Waits for as long as a Lease of somebody who died takes to expire, and no longer.
+
+    Raises NotLeading where another process leads, and CoordinationError where nobody can tell.
+    """
+    if isinstance(config, NoCoordination):
+        yield Term(clock)
+        return
+    candidate = elector(config, clock)
+    async with standing(candidate) as loop:
+        yield await _first_term(candidate, loop, clock)
+
+
+async def _first_term(candidate: Elector, loop: asyncio.Task[None], clock: Clock) -> Term:
+    given_up_at = clock.monotonic() + candidate.overdue
+    term = asyncio.create_task(candidate.terms.get())
+    try:
+        while not term.done():
+            await asyncio.wait({term, loop}, timeout=_LOOK_EVERY)
+            if loop.done():
+                loop.result()
+            if candidate.election.rival:
+                raise NotLeading(candidate.holder)
+            if isinstance(candidate.trouble, CoordinationDenied):
+                raise candidate.trouble
+            if clock.monotonic() > given_up_at:
+                raise candidate.trouble or CoordinationUnavailable(
+                    f"{candidate.api.place}: nobody renews it, and it can't be taken"
+                )
+        return term.result()
+    finally:
+        term.cancel()
+
+
+async def examine(config: CoordinationConfig) -> tuple[Finding, ...]:
+    """Whether the Lease can be read, and whose it is. Writes nothing."""
+    if isinstance(config, NoCoordination):
+        return ()
+    try:
+        candidate = elector(config, SystemClock())
+    except CoordinationDenied as denied:
+        return (Finding("log in", str(denied)),)
+    api = candidate.api
+    try:
+        lease = await api.get(_PATIENCE)
+    except CoordinationError as error:
+        return (Finding(f"read {api.place}", str(error)),)
+    finally:
+        await api.aclose()
+    if lease is None:
+        return (Finding(f"read {api.place} (absent: the first leader makes it)", ""),)
+    holder = lease.spec.holder
+    odd = stranger(api.place, holder) if holder and not lease.ours else ""
+    return (Finding(f"read {api.place} (held by {holder or 'nobody'})", odd),)

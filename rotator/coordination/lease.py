@@ -1,0 +1,115 @@
+"""A Lease as JSON. Every field of its spec may be missing.
+
+https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+LABEL = "app.kubernetes.io/managed-by"
+"""Tells our Leases from those of others."""
+
+
+class NotALease(Exception):
+    """JSON of another shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What holders write. Times are kept as they are written: they are compared, never measured."""
+
+    holder: str = ""
+    """Empty: released, or never held."""
+    seconds: int | None = None
+    acquired: str = ""
+    renewed: str = ""
+    transitions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    spec: Spec
+    uid: str
+    version: str
+    """The resource version."""
+    labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def ours(self) -> bool:
+        """Whether some rotator made it."""
+        return (LABEL, "rotator") in self.labels
+
+
+def timestamp(moment: datetime) -> str:
+    """With six decimals: with none or with nine, the API server answers 400."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse(document: Any) -> Lease:
+    """Raises NotALease."""
+    meta = _mapping(document, "metadata")
+    spec = _mapping(document, "spec", absent_ok=True)
+    uid, version = meta.get("uid"), meta.get("resourceVersion")
+    if document.get("kind") != "Lease" or not isinstance(uid, str) or not isinstance(version, str):
+        raise NotALease
+    seconds, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+    return Lease(
+        Spec(
+            holder=_text(spec, "holderIdentity"),
+            seconds=seconds if isinstance(seconds, int) and seconds > 0 else None,
+            acquired=_text(spec, "acquireTime"),
+            renewed=_text(spec, "renewTime"),
+            transitions=transitions if isinstance(transitions, int) else 0,
+        ),
+        uid,
+        version,
+        _pairs(meta, "labels"),
+        _pairs(meta, "annotations"),
+    )
+
+
+def document(namespace: str, name: str, spec: Spec, former: Lease | None) -> dict[str, Any]:
+    """What is sent. To replace `former` it carries its uid and its resource version: without the
+    uid, a PUT makes a Lease anew that was deleted meanwhile."""
+    labels = {**dict(former.labels if former else ()), LABEL: "rotator"}
+    metadata: dict[str, Any] = {"namespace": namespace, "name": name, "labels": labels}
+    if former is not None:
+        metadata |= {"uid": former.uid, "resourceVersion": former.version}
+        if former.annotations:
+            metadata["annotations"] = dict(former.annotations)
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": metadata,
+        "spec": {
+            "holderIdentity": spec.holder,
+            "leaseDurationSeconds": spec.seconds,
+            "acquireTime": spec.acquired,
+            "renewTime": spec.renewed,
+            "leaseTransitions": spec.transitions,
+        },
+    }
+
+
+def _mapping(document: Any, key: str, *, absent_ok: bool = False) -> Mapping[str, Any]:
+    found = document.get(key) if isinstance(document, dict) else None
+    if found is None and absent_ok:
+        return {}
+    if not isinstance(found, dict):
+        raise NotALease
+    return found
+
+
+def _text(spec: Mapping[str, Any], key: str) -> str:
+    value = spec.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _pairs(meta: Mapping[str, Any], key: str) -> tuple[tuple[str, str], ...]:
+    found = meta.get(key)
+    return tuple(sorted((str(k), str(v)) for k, v in found.items())) if found else ()

@@ -1,0 +1,32 @@
+"""What a process runs as soon as it leads, whether it just started or took over."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from rotator.config.cron import scheduled_since
+from rotator.config.models import RotationConfig
+from rotator.model import Run, RunResult
+from rotator.schedule import missed_while_down
+
+CUT_OFF = timedelta(hours=1)
+"""A scheduled run that began no longer ago than this may be what its leader died in."""
+
+
+def trigger_at_once(
+    rule: RotationConfig, last: Run | None, now: datetime, *, taken_over: bool
+) -> str | None:
+    """`last` is the last run by this process's own ledger; None: it knows of none.
+
+    Without one, and after another leader, a rotation is only run where waiting may do harm: the
+    leases of that leader end with its token, and it may have died in a run that cron had called.
+    """
+    if last is not None and last.result in {None, RunResult.INTERRUPTED}:
+        return "resume"
+    if missed_while_down(rule, last.started_at if last else None, now):
+        return "missed"
+    if taken_over and last is None:
+        cut_off = scheduled_since(rule.schedule, now - CUT_OFF, now)
+        if cut_off or rule.secret.dynamic is not None:
+            return "takeover"
+    return "start" if rule.schedule and rule.schedule.on_start else None

@@ -1,0 +1,52 @@
+"""What ends the daemon, and what makes it read its configuration again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rotator.errors import RotatorError
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 1.0
+"""Seconds between looks for the file that ends a sidecar."""
+
+
+class NoSuchFolder(RotatorError):
+    """The file of --until-file could never come to be."""
+
+
+def heed_signals(stop: asyncio.Event, reload: Callable[[], Awaitable[None]]) -> None:
+    """SIGTERM and SIGINT set `stop`; SIGHUP reloads."""
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Future[None]] = set()
+
+    def begin() -> None:
+        task = asyncio.ensure_future(reload())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, begin)
+
+
+def check_until_file(path: Path) -> None:
+    """Raises NoSuchFolder."""
+    if not path.absolute().parent.is_dir():
+        raise NoSuchFolder(
+            f"--until-file {path}: there is no folder {path.absolute().parent}; "
+            "mount what the main container shares with this one"
+        )
+
+
+async def watch_for(path: Path, stop: asyncio.Event) -> None:
+    """Set `stop` once the file exists: a Job's main container makes it as its last step."""
+    while not path.is_file():  # noqa: ASYNC110, ASYNC240 - nothing tells of it; one stat a second
+        await asyncio.sleep(_LOOK_EVERY)
+    log.info("daemon.until_file", extra={"path": str(path)})
+    stop.set()
