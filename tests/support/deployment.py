@@ -138,9 +138,9 @@ class Deployment:
         return Finished(process.returncode, out.decode(), err.decode())
 
     @asynccontextmanager
-    async def daemon(self, **extra: str) -> AsyncIterator[Daemon]:
-        """`rotator run`, from ready to SIGTERM."""
-        process = await self.spawn("run", **extra)
+    async def daemon(self, *options: str, **extra: str) -> AsyncIterator[Daemon]:
+        """`rotator run`, from its start to SIGTERM."""
+        process = await self.spawn("run", *options, **extra)
         assert process.stderr is not None
         daemon = Daemon(process)
         reader = asyncio.create_task(daemon.read(process.stderr))

@@ -25,9 +25,11 @@ class MovedClock(SystemClock):
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self.jump = 0.0
+        """Of the time of day alone."""
 
     def now(self) -> datetime:
-        return super().now() + timedelta(seconds=self.ahead)
+        return super().now() + timedelta(seconds=self.ahead + self.jump)
 
     def monotonic(self) -> float:
         return super().monotonic() + self.ahead

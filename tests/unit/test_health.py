@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from rotator.health import NOT_KEPT_AFTER, STALLED_AFTER, WRITTEN_EVERY, Contacts, news
+from rotator.health import (
+    CLOCKS_PARTED,
+    NOT_KEPT_AFTER,
+    STALLED_AFTER,
+    WRITTEN_EVERY,
+    Clocks,
+    Contacts,
+    news,
+)
 from rotator.model import RequestAnswered, SourceRead, SourceState
+from tests.support.leasing import MovedClock
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -38,6 +47,17 @@ def test_a_scheduler_that_stalls_and_leases_that_nobody_tends() -> None:
     assert contacts.neglected(100.1 + NOT_KEPT_AFTER)
     contacts.kept(900.0)
     assert not contacts.neglected(900.0 + NOT_KEPT_AFTER)
+
+
+def test_the_time_of_day_jumped() -> None:
+    clock = MovedClock()
+    clocks = Clocks.of(clock)
+    clock.ahead = 86_400.0  # time passes, for both clocks
+    assert clocks.parted(clock) is None
+    for jump, told in ((CLOCKS_PARTED - 1, False), (CLOCKS_PARTED + 1, True)):
+        for sign in (1, -1):
+            clock.jump = sign * jump
+            assert (clocks.parted(clock) is not None) is told, jump
 
 
 def test_what_a_source_said_last() -> None:
