@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from rotator.config.coordination import LeaseCoordination
 from rotator.coordination.api import LeaseApi, Place, locate
 from rotator.coordination.election import Election, Look, Wait, Write
+from rotator.coordination.lease import Lease
 from rotator.coordination.term import Term
 from rotator.errors import (
     CoordinationConflict,
@@ -44,7 +45,7 @@ class Elector:
     """When the loop last went round, by the monotonic clock."""
     _term: Term | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _stranger: tuple[str, str] | None = None
+    _followed: str = ""
 
     @property
     def holder(self) -> str:
@@ -114,11 +115,17 @@ class Elector:
         if self.trouble is not None:
             log.info("coordination.answers", extra={"lease": str(self.api.place)})
         self.trouble, self.reached = None, True
-        lease = self.election.lease
-        if lease is None or lease.ours or not lease.spec.holder:
+        if self._followed != self.holder and not self.election.held:
+            self._followed = self.holder
+            self._follows(self.election.lease)
+
+    def _follows(self, lease: Lease | None) -> None:
+        """Another holds it now, or nobody does."""
+        if lease is None or not lease.spec.holder:
             return
-        if self._stranger != (lease.uid, lease.spec.holder):
-            self._stranger = (lease.uid, lease.spec.holder)
+        place = {"lease": str(self.api.place), "holder": lease.spec.holder}
+        log.info("leader.follows", extra=place)
+        if not lease.ours:
             reason = stranger(self.api.place, lease.spec.holder)
             log.warning("coordination.stranger", extra={"reason": reason})
 
@@ -130,6 +137,7 @@ class Elector:
         if self._term is not None:
             self._deposed(self._term)
         if leads:
+            self._followed = ""
             self._term = Term(self.clock, self.election.until)
             log.info("leader.elected", extra={"lease": str(self.api.place), "holder": self.holder})
             self.terms.put_nowait(self._term)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 DEADLINE = 30.0
 _PAUSE = 0.005
@@ -13,4 +13,11 @@ async def until(condition: Callable[[], bool], deadline: float = DEADLINE) -> No
     """Raises TimeoutError where the condition doesn't hold in time (seconds)."""
     async with asyncio.timeout(deadline):
         while not condition():  # noqa: ASYNC110 - the condition is of another process
+            await asyncio.sleep(_PAUSE)
+
+
+async def until_so(condition: Callable[[], Awaitable[bool]], deadline: float = DEADLINE) -> None:
+    """The same, of a condition that has to be asked for."""
+    async with asyncio.timeout(deadline):
+        while not await condition():  # noqa: ASYNC110 - as above
             await asyncio.sleep(_PAUSE)
