@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import gc
 import json
+import logging
 import sys
 from collections.abc import Coroutine
 from dataclasses import asdict
@@ -48,6 +49,8 @@ output_option = click.option(
 
 def main() -> None:
     """Exit status 0 or 1, for usage errors too; 2 comes from `plan --detailed-exitcode` alone."""
+    # What a command has to say it prints; the daemon alone sets up a log.
+    logging.getLogger("rotator").addHandler(logging.NullHandler())
     try:
         status = cli.main(standalone_mode=False)
     except click.ClickException as error:

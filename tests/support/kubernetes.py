@@ -131,6 +131,14 @@ class FakeKubernetes(FaultyServer):
     def lease(self, name: str = "rotator", namespace: str = "default") -> Document | None:
         return self._state.leases.get((namespace, name))
 
+    def put(self, spec: Document, labels: Document, name: str = "rotator") -> None:
+        """As somebody makes it who is no rotator."""
+        metadata = {**self._metadata("default", name), "labels": labels}
+        self._store("admin", "default", name, metadata, spec)
+
+    def delete(self, name: str = "rotator") -> None:
+        del self._state.leases["default", name]
+
     # Over HTTP
 
     def _who(self, request: Request) -> str | None:
