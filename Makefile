@@ -2,7 +2,7 @@
 #   make demo    sets up, and runs the whole job in front of your eyes
 #   make test    sets up, and passes the tests
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint types contracts check lock tools setup clean
+.PHONY: help demo test bench lint types contracts check lock setup image image-test sbom clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -52,6 +52,23 @@ lock: | $(UV) ## renew the lock file
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade \
 		--extra vault --extra aws --extra demo --group dev \
 		--output-file requirements.lock pyproject.toml
+
+IMAGE ?= localhost/rotator:dev
+BASE ?= docker.io/library/python:3.13-slim
+
+image: ## the container image, with docker, podman or buildah; IMAGE=name, BASE=another base
+	@deploy/build-image $(IMAGE) $(BASE)
+
+image-test: setup image sbom ## runs it read-only, without capabilities, in 128 MiB
+	@ROTATOR_TEST_IMAGE=$(IMAGE) ROTATOR_TEST_BASE=$(BASE) $(BIN)/python -m pytest tests/image -s $(ARGS)
+
+sbom: setup ## dist/rotator.cdx.json: what the image ships of Python, as CycloneDX
+	@mkdir -p dist
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python dist/.shipped
+	@$(UV) pip install --quiet --exact --python dist/.shipped/bin/python \
+		--constraint requirements.lock --build-constraint requirements.lock '.[vault,aws]'
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/rotator.cdx.json dist/.shipped/bin/python
 
 clean: ## all that was made here
 	@rm -rf $(VENV) $(VENV)-uv .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
