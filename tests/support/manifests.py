@@ -1,0 +1,101 @@
+"""Manifests as a cluster would take them, or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import kubernetes_validate
+import yaml
+from kubernetes_validate.utils import all_versions, major_minor
+
+Manifest = dict[str, Any]
+
+OLDEST = (1, 29)
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+VERSIONS = tuple(
+    sorted(
+        {found for each in all_versions() if _number(found := major_minor(each)) >= OLDEST},
+        key=_number,
+    )
+)
+"""Of Kubernetes, from the oldest that is supported to the newest whose schemas are known."""
+
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def documents(text: str) -> list[Manifest]:
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def check_schema(manifest: Manifest, version: str) -> None:
+    """Raises ValidationError. What the Prometheus operator defines has no schema there."""
+    if manifest["apiVersion"].startswith("monitoring.coreos.com/"):
+        _check_monitor(manifest)
+        return
+    kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def _check_monitor(manifest: Manifest) -> None:
+    """https://prometheus-operator.dev/docs/api-reference/api/"""
+    ports = {"ServiceMonitor": "endpoints", "PodMonitor": "podMetricsEndpoints"}
+    endpoints = manifest["spec"][ports[manifest["kind"]]]
+    assert manifest["spec"].keys() == {"selector", ports[manifest["kind"]]}
+    assert manifest["spec"]["selector"]["matchLabels"]
+    for endpoint in endpoints:
+        assert endpoint.keys() == {"port", "path", "interval"}
+
+
+def of_kind(manifests: Iterable[Manifest], kind: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def pod_of(manifest: Manifest) -> Manifest:
+    """The pod's spec of whatever makes pods."""
+    spec = manifest["spec"]
+    if manifest["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    pod: Manifest = spec["template"]["spec"]
+    return pod
+
+
+def pods(manifests: Iterable[Manifest]) -> Iterator[Manifest]:
+    for manifest in manifests:
+        if manifest["kind"] in {"Deployment", "Job", "CronJob", "StatefulSet"}:
+            yield pod_of(manifest)
+
+
+def containers(pod: Manifest) -> list[Manifest]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def is_restricted(pod: Manifest, container: Manifest) -> bool:
+    """By the Pod Security Standard of that name, and with a read-only root besides.
+
+    https://kubernetes.io/docs/concepts/security/pod-security-standards/
+    """
+    own, shared = container.get("securityContext", {}), pod.get("securityContext", {})
+    seccomp = own.get("seccompProfile", shared.get("seccompProfile", {}))
+    return (
+        own.items() >= RESTRICTED.items()
+        and own.get("runAsNonRoot", shared.get("runAsNonRoot")) is True
+        and own.get("runAsUser", shared.get("runAsUser", 1)) != 0
+        and seccomp.get("type") in {"RuntimeDefault", "Localhost"}
+        and not any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC"))
+    )
+
+
+def mounts_exist(pod: Manifest) -> bool:
+    """Whether each mount is of a volume of the pod, and each volume is mounted."""
+    volumes = {volume["name"] for volume in pod.get("volumes", [])}
+    mounted = {m["name"] for each in containers(pod) for m in each.get("volumeMounts", [])}
+    return mounted == volumes
