@@ -1,0 +1,84 @@
+"""What the pages about deployment show works as it stands there."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rotator.cli import cli
+from rotator.config.load import load
+from rotator.ledger import SqlLedger
+from tests.support.helm import manifests
+from tests.support.manifests import VERSIONS, check_schema, of_kind
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "deploy").glob("*.md")))
+README = (ROOT / "deploy" / "README.md").read_text()
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
+
+
+def blocks(language: str) -> list[str]:
+    return [text for kind, text in _BLOCK.findall(README) if kind == language]
+
+
+VALUES = [text for text in blocks("yaml") if text.startswith("# values.yaml")]
+
+
+@pytest.mark.parametrize("text", VALUES, ids=["vault", "aws"])
+def test_the_values_of_the_ten_minutes_work(text: str, tmp_path: Path) -> None:
+    values: dict[str, Any] = yaml.safe_load(text)
+    found = manifests(values)
+    for manifest in found:
+        check_schema(manifest, VERSIONS[-1])
+    (config_map,) = of_kind(found, "ConfigMap")
+    config = tmp_path / "rotator.yaml"
+    config.write_text(config_map["data"]["rotator.yaml"])
+    assert load(config).rotations
+    # The page tells to take the `config` part for `rotator policy`.
+    config.write_text(yaml.safe_dump(values["config"]))
+    policy = subprocess.run(
+        [sys.executable, "-m", "rotator", "policy", "-c", config],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "flink/openai" in policy.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = [link for link, _ in _LINK.findall(page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_are_those_that_there_are(page: Path) -> None:
+    text = "\n".join(block for _, block in _BLOCK.findall(page.read_text()))
+    named = set(re.findall(r"(?:^|-- )rotator ([a-z]+)\b", text, re.MULTILINE))
+    assert named <= set(cli.commands)
+
+
+async def test_the_backup_is_a_ledger(tmp_path: Path) -> None:
+    """The very line of the page, while the ledger is open."""
+    from rotator.clock import SystemClock
+
+    (line,) = re.findall(r"'(import sqlite3; .*)'", README)
+    ledger = await SqlLedger.open(tmp_path / "ledger.db", SystemClock().now)
+    try:
+        exec(line.replace("/var/lib/rotator", str(tmp_path)), {})  # noqa: S102 - it is our own page
+    finally:
+        await ledger.aclose()
+    copy = await SqlLedger.open(tmp_path / "backup.db", SystemClock().now)
+    await copy.aclose()
+    with sqlite3.connect(tmp_path / "backup.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
