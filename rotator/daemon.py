@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,215 +15,23 @@ from rotator.config.load import load
 from rotator.config.models import Config, HttpConfig, NoCoordination
 from rotator.coordination.elector import Elector, elector, standing
 from rotator.coordination.term import Term
-from rotator.due import trigger_at_once
+from rotator.duties import Duties, targets_of
 from rotator.ending import check_until_file, heed_signals, watch_for
-from rotator.errors import ConfigurationError, NotLeading, Problem, RotatorError, RunInProgress
 from rotator.generations import Generations
-from rotator.health import Clocks, Contacts, news
+from rotator.health import Clocks, Contacts
 from rotator.ledger import SqlLedger
-from rotator.model import Event, SecretHinted, SourceState
+from rotator.model import Event, SecretHinted
 from rotator.observe import log as logs
 from rotator.observe.metrics import Metrics
-from rotator.ports import Clock
-from rotator.rotation.keep import Keeper
-from rotator.rotation.run import Order
-from rotator.rotation.survey import examine_leased, probe_secrets
-from rotator.rotation.world import World
 from rotator.runner import Runner
-from rotator.schedule import Schedule
 from rotator.state import DaemonState
-from rotator.watch import Watch, may_concern, next_change
 from rotator.web.app import create_app
 from rotator.web.server import serving
 
 log = logging.getLogger(__name__)
 
-DRAIN = 8.0
+DRAIN = 7.5
 """Seconds for requests under way at SIGTERM; with the rest of the shutdown it stays below 10."""
-_SHORTEST_PAUSE = 30.0
-_LONGEST_PAUSE = 600.0
-"""Seconds between runs that leases call for, where the one before did not help."""
-
-
-@dataclass(slots=True)
-class Daemon:
-    path: Path
-    ledger: SqlLedger
-    generations: Generations
-    runner: Runner
-    metrics: Metrics
-    contacts: Contacts
-    clock: Clock
-    stop: asyncio.Event
-    schedule: Schedule = field(init=False)
-    keeper: Keeper = field(default_factory=Keeper)
-    _watches: dict[str, Watch] = field(default_factory=dict)
-    _keep_failed: str = ""
-    """What was said last; it would be the same every few seconds."""
-    _written: dict[str, SourceState] = field(default_factory=dict)
-    _lease_runs: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Rotation → not again before (monotonic), and the pause after that, in seconds."""
-
-    def __post_init__(self) -> None:
-        self.schedule = Schedule(self.on_cron, self.on_watch, self.on_keep, self.on_heartbeat)
-
-    @property
-    def config(self) -> Config:
-        return self.generations.world.config
-
-    @property
-    def leads(self) -> bool:
-        return self.runner.may_write() and not self.stop.is_set()
-
-    # Ticks
-
-    async def on_cron(self, rotation: str) -> None:
-        self._start(rotation, "schedule")
-
-    async def on_watch(self, rotation: str) -> None:
-        """Look whether a secret has another version than the one that was last acted on."""
-        if self.runner.under_way(rotation) or not self.leads:
-            return
-        watch = self._watches.setdefault(rotation, Watch())
-        try:
-            async with self.generations.borrow() as world:
-                probes = await probe_secrets(world, rotation)
-                seen = await self.ledger.seen_versions(rotation)
-                last = await self.ledger.last_run(rotation)
-        except RotatorError as error:
-            watch.failed(error)
-            log.warning("watch.failed", extra={"rotation": rotation, "reason": str(error)})
-            return
-        for ref, warning in watch.new_warnings(probes):
-            place = {"rotation": rotation, "secret": str(ref), "reason": warning}
-            log.warning("secret.warning", extra=place)
-        if watch.calls_for_a_run(probes, seen, last):
-            self._start(rotation, "watch")
-        elif (seconds := next_change(probes)) is not None:
-            self.schedule.look_again(rotation, seconds)
-
-    def on_hint(self, hint: SecretHinted) -> None:
-        """Look soon rather than at the next tick; what is true, the look itself finds out."""
-        for name, rule in self.config.rotations.items():
-            if rule.secret.source == hint.source and may_concern(rule.secret, hint.path):
-                self.schedule.look_again(name, 0)
-
-    async def on_keep(self) -> None:
-        """Tend tokens and leases, and replace credentials whose leases near their end."""
-        try:
-            due: frozenset[str] = frozenset()
-            if self.leads:
-                async with self.generations.borrow() as world:
-                    due = await self.keeper.tend(world)
-            await self._write_down_sources()
-        except RotatorError as error:
-            if str(error) != self._keep_failed:
-                log.error("keep.failed", extra={"reason": str(error)})  # noqa: TRY400 - one line
-            self._keep_failed = str(error)
-            return
-        self._keep_failed = ""
-        now = self.clock.monotonic()
-        self.contacts.kept(now)
-        self._lease_runs = {name: at for name, at in self._lease_runs.items() if name in due}
-        for rotation in due:
-            not_before, pause = self._lease_runs.get(rotation, (now, _SHORTEST_PAUSE))
-            if now >= not_before and self.runner.under_way(rotation) is None:
-                # The next one only if this does not help: each makes credentials anew.
-                self._lease_runs[rotation] = (now + pause, min(_LONGEST_PAUSE, pause * 2))
-                self._start(rotation, "lease")
-
-    async def _write_down_sources(self) -> None:
-        """For `rotator status`: at once where one begins or ends to fail, else now and then."""
-        for state in self.contacts.states():
-            if not news(self._written.get(state.source), state):
-                continue
-            await self.ledger.keep_source(state)
-            self._written[state.source] = state
-
-    def on_heartbeat(self) -> None:
-        self.contacts.beat(self.clock.monotonic())
-        for rotation in self.config.rotations:
-            self.metrics.next_run(rotation, self.schedule.next_run(rotation))
-
-    def _start(self, rotation: str, trigger: str) -> None:
-        if not self.leads:
-            return
-        try:
-            self.runner.start(Order(rotation, trigger), self.generations.world)
-        except (RunInProgress, NotLeading) as busy:
-            log.info("run.skipped", extra={"rotation": rotation, "reason": str(busy)})
-
-    # Life
-
-    async def lead(self, term: Term, *, taken_over: bool) -> None:
-        """From now on ticks act; what is due already is run at once.
-
-        Raises LedgerError where this process never gets that far.
-        """
-        # Of a term before this one, which ended while their last requests were under way.
-        await self.runner.idle()
-        self.runner.term = term
-        self.metrics.leader(leads=self.leads)
-        for name, rule in self.config.rotations.items():
-            last = await self.ledger.last_run(name)
-            trigger = trigger_at_once(rule, last, self.clock.now(), taken_over=taken_over)
-            if trigger is not None:
-                self._start(name, trigger)
-
-    async def first_contact(self) -> None:
-        """Reach every target and source once, so that readyz knows before the first tick.
-
-        Tried again until it works, at growing intervals.
-        """
-        pause = 1.0
-        while not self.stop.is_set():
-            async with self.generations.borrow() as world:
-                names = list(world.config.rotations)
-                looks = (_reach(world, name) for name in names)
-                answers = await asyncio.gather(*looks, return_exceptions=True)
-            troubles = [answer for answer in answers if isinstance(answer, BaseException)]
-            for trouble in troubles:
-                if not isinstance(trouble, RotatorError):
-                    raise trouble
-                log.warning("contact.failed", extra={"reason": str(trouble)})
-            if not troubles:
-                log.info("daemon.ready")
-                return
-            await self.clock.sleep(pause)
-            pause = min(60.0, pause * 2)
-
-    async def reload(self) -> None:
-        """Read the configuration again; whatever is wrong with it, the old one stays in force."""
-        try:
-            config = load(self.path)
-            self._refuse_what_needs_a_restart(config)
-            await self.generations.replace(config)
-        except RotatorError as error:
-            self.metrics.reloaded(successful=False)
-            log.error("config.refused", extra={"reason": str(error)})  # noqa: TRY400 - one line
-            return
-        logs.configure(config.log)
-        self.schedule.replace(config.rotations)
-        self.metrics.configured(_targets(config))
-        self.metrics.reloaded(successful=True)
-        self.on_heartbeat()
-        log.info("config.reloaded", extra={"path": str(self.path)})
-
-    def _refuse_what_needs_a_restart(self, config: Config) -> None:
-        for key in ("ledger", "http", "coordination"):
-            if getattr(config, key) != getattr(self.config, key):
-                raise ConfigurationError(
-                    (Problem(str(self.path), 0, key, "a change of this section needs a restart"),)
-                )
-
-
-async def _reach(world: World, rotation: str) -> None:
-    """Every target and source of a rotation, without making a credential."""
-    await probe_secrets(world, rotation)
-    for finding in await examine_leased(world, rotation):
-        if finding.problem:
-            place = {"rotation": rotation, "what": finding.what, "reason": finding.problem}
-            log.warning("permission.missing", extra=place)
 
 
 async def serve(path: Path, until_file: Path | None = None) -> None:
@@ -258,18 +65,18 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         runner = Runner(generations.borrow, stop)
         stack.push_async_callback(generations.aclose)
         await generations.replace(config)
-        metrics.configured(_targets(config))
+        metrics.configured(targets_of(config))
         metrics.reloaded(successful=True)
         await _restore(metrics, ledger, config)
-        daemon = Daemon(path, ledger, generations, runner, metrics, contacts, clock, stop)
-        hints.append(daemon.on_hint)
+        duties = Duties(path, ledger, generations, runner, metrics, contacts, clock, stop)
+        hints.append(duties.on_hint)
         state = DaemonState(
             generations,
             ledger,
             runner,
             contacts,
             clock,
-            daemon.schedule.next_run,
+            duties.schedule.next_run,
             Clocks.of(clock),
             candidate,
         )
@@ -280,12 +87,8 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
             stop.set if config.http.quit else None,
         )
         address = await stack.enter_async_context(serving(app, config.http.host, config.http.port))
-        heed_signals(stop, daemon.reload)
-        await _live(daemon, candidate, address, until_file)
-
-
-def _targets(config: Config) -> dict[str, tuple[str, ...]]:
-    return {name: rule.targets for name, rule in config.rotations.items()}
+        heed_signals(stop, duties.reload)
+        await _live(duties, candidate, address, until_file)
 
 
 async def _restore(metrics: Metrics, ledger: SqlLedger, config: Config) -> None:
@@ -307,49 +110,58 @@ def _token(generations: Generations, http: HttpConfig) -> Callable[[], Awaitable
 
 
 async def _live(
-    daemon: Daemon, candidate: Elector | None, address: str, until_file: Path | None
+    duties: Duties, candidate: Elector | None, address: str, until_file: Path | None
 ) -> None:
     """Raises what a task of the daemon's own died of: rather no process than half of one."""
-    daemon.metrics.leader(leads=False)
-    daemon.schedule.start(daemon.config.rotations)
-    daemon.on_heartbeat()
+    duties.metrics.leader(leads=False)
+    duties.schedule.start(duties.config.rotations)
+    duties.on_heartbeat()
     async with AsyncExitStack() as stack:
-        tasks = [asyncio.create_task(daemon.first_contact())]
-        if until_file is not None:
-            tasks.append(asyncio.create_task(watch_for(until_file, daemon.stop)))
+        election: tuple[asyncio.Task[None], ...] = ()
         if candidate is None:
-            await daemon.lead(Term(daemon.clock), taken_over=False)
+            await duties.lead(Term(duties.clock), taken_over=False)
         else:
-            daemon.runner.holder = lambda: candidate.holder
-            tasks.append(await stack.enter_async_context(standing(candidate)))
-            tasks.append(asyncio.create_task(_lead_in_turn(daemon, candidate)))
+            duties.runner.holder = lambda: candidate.holder
+            election = (await stack.enter_async_context(standing(candidate)),)
         log.info("daemon.started", extra={"address": address})
+        work: list[Coroutine[Any, Any, None]] = [duties.first_contact()]
+        if candidate is not None:
+            work.append(_lead_in_turn(duties, candidate))
+        if until_file is not None:
+            work.append(watch_for(until_file, duties.stop))
         try:
-            await _watching(tasks, daemon.stop)
+            await _until_told(work, election, duties.stop)
         finally:
             log.info("daemon.draining")
-            daemon.schedule.stop()
-            await daemon.runner.drain(DRAIN)
+            duties.schedule.stop()
+            if candidate is not None:
+                candidate.resign()
+            await duties.runner.drain(DRAIN)
     log.info("daemon.stopped")
 
 
-async def _lead_in_turn(daemon: Daemon, candidate: Elector) -> None:
+async def _lead_in_turn(duties: Duties, candidate: Elector) -> None:
     while True:
         term = await candidate.terms.get()
-        await daemon.lead(term, taken_over=candidate.taken_over)
+        await duties.lead(term, taken_over=candidate.taken_over)
         await term.wait()
-        daemon.metrics.leader(leads=False)
+        duties.metrics.leader(leads=False)
 
 
-async def _watching(tasks: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
-    """Until `stop` is set; some of the tasks may come to their end before."""
+async def _until_told(
+    work: list[Coroutine[Any, Any, None]],
+    vital: Iterable[asyncio.Task[None]],
+    stop: asyncio.Event,
+) -> None:
+    """Until `stop` is set. What is at work ends with it; what is vital is only looked after."""
     told = asyncio.create_task(stop.wait())
-    left: set[asyncio.Task[Any]] = {told, *tasks}
+    own: list[asyncio.Task[Any]] = [told, *(asyncio.create_task(each) for each in work)]
+    left: set[asyncio.Task[Any]] = {*own, *vital}
     try:
         while not told.done():
             done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
     finally:
-        for task in left:
+        for task in own:
             task.cancel()

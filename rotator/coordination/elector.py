@@ -24,8 +24,9 @@ from rotator.ports import Clock
 
 log = logging.getLogger(__name__)
 
-_RELEASE = 1.5
-"""Seconds for giving the Lease back; whoever waits for it takes over without, only later."""
+_RELEASE = 0.6
+"""Seconds for the last renewal, and for giving the Lease back. Whoever waits for it takes over
+without, only later."""
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class Elector:
     _term: Term | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _followed: str = ""
+    _resigned: bool = False
 
     @property
     def holder(self) -> str:
@@ -129,7 +131,16 @@ class Elector:
             reason = stranger(self.api.place, lease.spec.holder)
             log.warning("coordination.stranger", extra={"reason": reason})
 
+    def resign(self) -> None:
+        """Lead no more, and go on holding the Lease: what is under way may end before another
+        begins."""
+        self._resigned = True
+        if self._term is not None:
+            self._term.set()
+
     def _publish(self, now: float) -> None:
+        if self._resigned:
+            return
         leads = self.election.leads(now)
         if leads and self._term is not None and not self._term.is_set():
             self._term.extend(self.election.until)

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,13 +36,13 @@ class Lease:
     uid: str
     version: str
     """The resource version."""
-    labels: tuple[tuple[str, str], ...] = ()
-    annotations: tuple[tuple[str, str], ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """All of it, so that what others wrote there (owners, labels) is sent back as it is."""
 
     @property
     def ours(self) -> bool:
         """Whether some rotator made it."""
-        return (LABEL, "rotator") in self.labels
+        return bool(_labels(self).get(LABEL) == "rotator")
 
 
 def timestamp(moment: datetime) -> str:
@@ -57,31 +57,29 @@ def parse(document: Any) -> Lease:
     uid, version = meta.get("uid"), meta.get("resourceVersion")
     if document.get("kind") != "Lease" or not isinstance(uid, str) or not isinstance(version, str):
         raise NotALease
-    seconds, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+    seconds = _number(spec, "leaseDurationSeconds")
     return Lease(
         Spec(
             holder=_text(spec, "holderIdentity"),
-            seconds=seconds if isinstance(seconds, int) and seconds > 0 else None,
+            seconds=seconds if seconds > 0 else None,
             acquired=_text(spec, "acquireTime"),
             renewed=_text(spec, "renewTime"),
-            transitions=transitions if isinstance(transitions, int) else 0,
+            transitions=_number(spec, "leaseTransitions"),
         ),
         uid,
         version,
-        _pairs(meta, "labels"),
-        _pairs(meta, "annotations"),
+        {key: value for key, value in meta.items() if key != "managedFields"},
     )
 
 
 def document(namespace: str, name: str, spec: Spec, former: Lease | None) -> dict[str, Any]:
     """What is sent. To replace `former` it carries its uid and its resource version: without the
     uid, a PUT makes a Lease anew that was deleted meanwhile."""
-    labels = {**dict(former.labels if former else ()), LABEL: "rotator"}
-    metadata: dict[str, Any] = {"namespace": namespace, "name": name, "labels": labels}
+    metadata: dict[str, Any] = {"namespace": namespace, "name": name}
     if former is not None:
+        metadata |= former.metadata
         metadata |= {"uid": former.uid, "resourceVersion": former.version}
-        if former.annotations:
-            metadata["annotations"] = dict(former.annotations)
+    metadata["labels"] = {**(_labels(former) if former else {}), LABEL: "rotator"}
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -105,11 +103,16 @@ def _mapping(document: Any, key: str, *, absent_ok: bool = False) -> Mapping[str
     return found
 
 
+def _number(spec: Mapping[str, Any], key: str) -> int:
+    value = spec.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
 def _text(spec: Mapping[str, Any], key: str) -> str:
     value = spec.get(key)
     return value if isinstance(value, str) else ""
 
 
-def _pairs(meta: Mapping[str, Any], key: str) -> tuple[tuple[str, str], ...]:
-    found = meta.get(key)
-    return tuple(sorted((str(k), str(v)) for k, v in found.items())) if found else ()
+def _labels(lease: Lease) -> Mapping[str, Any]:
+    found = lease.metadata.get("labels")
+    return found if isinstance(found, dict) else {}

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from rotator.sandbox.faults import Fault, FaultKind
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.state import Received
 from tests.support.cluster import Cluster, cluster_running
@@ -153,6 +154,26 @@ async def test_an_orderly_end_hands_over_at_once(stage: Stage) -> None:
     assert monotonic() - ended < 2
     assert await first.daemon.process.wait() == 0
     await first.daemon.event("leader.released")
+
+
+async def test_one_that_drains_holds_the_lease_until_its_requests_have_ended(
+    stage: Stage,
+) -> None:
+    """Here for longer than a lease lasts."""
+    first = await stage.enter("a")
+    hang = Fault(FaultKind.HANG_AFTER, method="PUT")
+    stage.cloud.state.faults.order(hang)
+    await stage.leader()
+    second = await stage.enter("b")
+    await second.daemon.event("leader.follows", holder="a")
+    await until(lambda: bool(stage.written))
+    first.signal(signal.SIGTERM)
+    released = await first.daemon.event("leader.released")
+    draining = await first.daemon.event("daemon.draining")
+    elected = await second.daemon.event("leader.elected")
+    assert draining["time"] < released["time"] <= elected["time"]
+    assert await first.daemon.process.wait() == 0
+    assert not [e for e in first.daemon.events if e["event"] == "leader.deposed"]
 
 
 async def test_one_that_was_stopped_for_longer_than_the_lease_writes_nothing_more(

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from rotator.coordination.election import Election, Look, Step, Wait, Write
-from rotator.coordination.lease import LABEL, Lease
+from rotator.coordination.lease import Lease
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -38,8 +38,7 @@ class Store:
             if self.lease is not None:
                 return None
             self._uid += 1
-            labels = ((LABEL, "rotator"),)
-            self.lease = Lease(write.spec, f"uid-{self._uid}", self.next_version(), labels)
+            self.lease = Lease(write.spec, f"uid-{self._uid}", self.next_version())
             return self.lease
         present = self.lease
         if present is None or (present.uid, present.version) != (

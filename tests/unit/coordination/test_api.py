@@ -11,7 +11,7 @@ import pytest
 from rotator.config.coordination import LeaseCoordination
 from rotator.coordination.api import LeaseApi, locate
 from rotator.coordination.election import Write
-from rotator.coordination.lease import Lease, Spec, timestamp
+from rotator.coordination.lease import Lease, Spec, document, parse, timestamp
 from rotator.errors import (
     CoordinationConflict,
     CoordinationDenied,
@@ -82,7 +82,10 @@ async def test_labels_and_annotations_of_others_stay(api: LeaseApi, server: Fake
     assert found is not None
     assert (found.ours, found.spec) == (False, Spec())
     taken = await api.write(Write(SPEC, found), 5)
-    assert dict(taken.labels) == {"team": "data", "app.kubernetes.io/managed-by": "rotator"}
+    assert taken.metadata["labels"] == {
+        "team": "data",
+        "app.kubernetes.io/managed-by": "rotator",
+    }
     await api.aclose()
 
 
@@ -98,6 +101,11 @@ async def test_labels_and_annotations_of_others_stay(api: LeaseApi, server: Fake
         NOTHING,
         Reply(200, b"[]"),
         Reply(200, b'{"kind": "Lease"}'),
+        Reply(200, b'{"kind": "Lease", "metadata": []}'),
+        Reply(200, b'{"kind": "Lease", "metadata": {"uid": 1, "resourceVersion": 2}}'),
+        Reply(
+            200, b'{"kind": "Lease", "metadata": {"uid": "u", "resourceVersion": "2"}, "spec": 1}'
+        ),
         Reply(200, b'{"kind": "Pod", "metadata": {"uid": "u", "resourceVersion": "1"}}'),
         Reply(200, b'"' + b"x" * 2_000_000 + b'"'),
         Reply(500, b"{}"),
@@ -249,3 +257,43 @@ def test_a_ca_that_is_none(tmp_path: Path, content: bytes | None) -> None:
     )
     with pytest.raises(CoordinationDenied, match="the CA of the API server can't be read from"):
         locate(wanted)
+
+
+def test_a_spec_may_miss_every_field_or_have_odd_ones() -> None:
+    def parsed(**spec: object) -> Spec:
+        labels: object = [] if spec else {}
+        metadata = {"uid": "u", "resourceVersion": "1", "labels": labels}
+        return parse({"kind": "Lease", "metadata": metadata, "spec": spec}).spec
+
+    assert parsed() == Spec()
+    assert parsed(holderIdentity=None, leaseTransitions=3) == Spec(transitions=3)
+    odd: dict[str, object] = {
+        "holderIdentity": 5,
+        "leaseDurationSeconds": -1,
+        "acquireTime": [],
+        "leaseTransitions": True,
+    }
+    assert parsed(**odd) == Spec()
+    bare = {"kind": "Lease", "metadata": {"uid": "u", "resourceVersion": "1"}}
+    assert parse(bare).spec == Spec()
+
+
+def test_what_others_wrote_is_sent_back() -> None:
+    owners = [{"kind": "Deployment", "name": "rotator", "uid": "d"}]
+    found = parse(
+        {
+            "kind": "Lease",
+            "metadata": {
+                "uid": "u",
+                "resourceVersion": "7",
+                "ownerReferences": owners,
+                "annotations": {"a": "b"},
+                "managedFields": [{"manager": "somebody"}],
+            },
+        }
+    )
+    sent = document("default", "rotator", SPEC, found)["metadata"]
+    assert sent["ownerReferences"] == owners
+    assert sent["annotations"] == {"a": "b"}
+    assert (sent["uid"], sent["resourceVersion"]) == ("u", "7")
+    assert "managedFields" not in sent
