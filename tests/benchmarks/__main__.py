@@ -14,31 +14,16 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.figure import Figure
+from tests.benchmarks.takeover import takeover
 from tests.support.aws import REGION, FakeAws
 from tests.support.deployment import Deployment
 from tests.support.faulty import FaultyServer, Request
 from tests.support.sandbox import SandboxProcess, sandbox_running_as_process
 from tests.support.vault import ROOT, FakeVault
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    name: str
-    value: float
-    limit: float
-    unit: str
-
-    @property
-    def holds(self) -> bool:
-        return self.value <= self.limit
-
-    def __str__(self) -> str:
-        mark = "ok  " if self.holds else "MISS"
-        return f"{mark}  {self.name:<62} {self.value:>9.2f} {self.unit:<9} limit {self.limit:g}"
 
 
 @contextmanager
@@ -277,6 +262,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "vendors": vendors,
     "sources": sources,
     "faults": faults,
+    "takeover": takeover,
 }
 
 
