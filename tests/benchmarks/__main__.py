@@ -8,6 +8,7 @@ limit is missed.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -25,6 +26,9 @@ from tests.support.faulty import FaultyServer, Request
 from tests.support.sandbox import SandboxProcess, sandbox_running_as_process
 from tests.support.vault import ROOT, FakeVault
 
+PYTHON = os.environ.get("ROTATOR_BENCH_PYTHON", sys.executable)
+"""Of an environment without the tools of development, as `make bench` has it."""
+
 
 @contextmanager
 def installed(*arguments: str) -> Iterator[tuple[Deployment, SandboxProcess]]:
@@ -32,7 +36,7 @@ def installed(*arguments: str) -> Iterator[tuple[Deployment, SandboxProcess]]:
         tempfile.TemporaryDirectory(prefix="rotator-bench-") as folder,
         sandbox_running_as_process("--type", "OPENAI", *arguments) as cloud,
     ):
-        deployment = Deployment(Path(folder), cloud.url)
+        deployment = Deployment(Path(folder), cloud.url, python=PYTHON)
         deployment.secret("openai", {"api_key": "sk-first"})
         yield deployment, cloud
 

@@ -40,6 +40,7 @@ class Deployment:
     folder: Path
     url: str
     document: dict[str, Any] = field(init=False)
+    python: str = sys.executable
 
     def __post_init__(self) -> None:
         self.secrets.mkdir(exist_ok=True)
@@ -118,7 +119,7 @@ class Deployment:
     async def spawn(self, *arguments: str, **extra: str) -> asyncio.subprocess.Process:
         self.write()
         return await asyncio.create_subprocess_exec(
-            sys.executable,
+            self.python,
             "-m",
             "rotator",
             *arguments,
