@@ -21,7 +21,7 @@ demo: setup ## the whole job: a secret changes, and is noticed, rolled out and v
 	@$(BIN)/rotator demo $(ARGS)
 
 test: setup ## all tests; ends by naming what was skipped for want of a tool
-	@$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 bench: setup shipped ## requests, wall time, memory and start-up, against their limits
 	@ROTATOR_BENCH_PYTHON=$(CURDIR)/$(SHIPPED)/bin/python $(BIN)/python -m tests.benchmarks $(ARGS)

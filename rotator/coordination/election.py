@@ -175,8 +175,8 @@ class Election:
     def _own(self, sent: _Sent, now: float) -> None:
         """Counts from when it was sent, also where its own answer was lost."""
         if sent.creates and not self.held:
-            # Whoever held a Lease that was deleted may not know it yet.
-            self._leads_from = now + self.duration
+            # Whoever held a Lease that was deleted may not know it yet, and leads for so long.
+            self._leads_from = now + AUTHORITY * self.duration
         elif not self.held:
             self._leads_from = 0.0
         self.held = True

@@ -208,6 +208,26 @@ def test_the_daemon_from_its_start_to_sigterm(
         run("rm", "--force", container)
 
 
+def test_a_command_beside_the_daemon(
+    run: Engine, installed: Deployment, cloud: SandboxProcess
+) -> None:
+    """`kubectl exec … -- rotator plan`, within the limit that the manifests give."""
+    url = f"http://{installed.document['http']['listen']}"
+    limit = (f"--memory={2 * MEMORY}", f"--memory-swap={2 * MEMORY}")
+    options = ("--detach", *limit, *KEYS)
+    container = run(*run.command("run", mounts=mounts(installed), options=options)).stdout.strip()
+    try:
+        wait_until(lambda: ready(url), lambda: run("logs", container).stderr)
+        for command in (("check", "--online"), ("plan",), ("status",), ("health",)):
+            done = run("exec", container, "rotator", *command)
+            assert done.returncode == 0, done.stderr
+        used = run("exec", container, "/opt/rotator/bin/python", "-c", PEAK).stdout.strip()
+        tell(f"with commands beside it: {int(used) / 2**20:.1f} MiB of 256 MiB")
+        assert int(used) < 2 * MEMORY
+    finally:
+        run("rm", "--force", container)
+
+
 PEAK = """
 import os
 paths = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")

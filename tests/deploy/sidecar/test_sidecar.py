@@ -82,7 +82,7 @@ def test_it_has_one_rotator_that_is_restricted(path: Path) -> None:
     (rotator,) = rotators(pod)
     assert is_restricted(pod, rotator)
     assert rotator["image"] == f"rotator:{__version__}"
-    assert rotator["resources"]["limits"] == {"memory": "128Mi"}
+    assert rotator["resources"]["limits"] == {"memory": "256Mi"}
     assert pod["automountServiceAccountToken"] is False
     assert mounts_exist(pod)
 
