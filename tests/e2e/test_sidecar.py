@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 
@@ -110,6 +111,17 @@ async def test_health_says_what_is_missing(installed: Deployment) -> None:
         unready = await installed.rotator("health", "--ready")
         assert unready.status == 1
         assert "target sandbox: not reached yet" in unready.err
+
+
+async def test_health_of_a_daemon_whose_loop_hangs(installed: Deployment) -> None:
+    installed.document["http"]["listen"] = f"127.0.0.1:{free_port()}"
+    async with installed.daemon() as running:
+        running.process.send_signal(signal.SIGSTOP)
+        hung = await installed.rotator("health", "--timeout", "0.5")
+        running.process.send_signal(signal.SIGCONT)
+        assert hung.status == 1
+        assert "/livez: no answer: timed out" in hung.err
+        assert (await installed.rotator("health")).status == 0
 
 
 async def test_health_without_a_configuration_to_read(installed: Deployment) -> None:

@@ -1,0 +1,169 @@
+"""livez and readyz of the daemon, from what it knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rotator.compose import SourcePool, open_ledger, open_world
+from rotator.config.load import load
+from rotator.config.models import Config, LeaseCoordination
+from rotator.coordination.elector import Elector, elector
+from rotator.coordination.term import Term
+from rotator.generations import Generations
+from rotator.health import CLOCKS_PARTED, STALLED_AFTER, Clocks, Contacts
+from rotator.model import RequestAnswered, SourceRead
+from rotator.runner import Runner
+from rotator.state import DaemonState
+from tests.support.deployment import Deployment
+from tests.support.kubernetes import FakeKubernetes, kubernetes_running, rotator_role
+from tests.support.leasing import MovedClock
+from tests.support.waiting import until
+
+MakeState = Callable[[Elector | None], DaemonState]
+
+
+@pytest.fixture
+def clock() -> MovedClock:
+    return MovedClock()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    made = Deployment(tmp_path, "http://127.0.0.1:1")
+    (tmp_path / "rotator.yaml").write_text(yaml.safe_dump(made.document))
+    return load(tmp_path / "rotator.yaml")
+
+
+@pytest.fixture
+async def state_of(config: Config, clock: MovedClock) -> AsyncIterator[MakeState]:
+    contacts = Contacts(clock.monotonic())
+    async with open_ledger(config.ledger, clock) as (ledger, key):
+        pool = SourcePool(key, contacts, clock)
+        generations = Generations(lambda new: open_world(new, ledger, pool, contacts, clock))
+        await generations.replace(config)
+
+        def make(candidate: Elector | None) -> DaemonState:
+            runner = Runner(generations.borrow, asyncio.Event())
+            clocks = Clocks.of(clock)
+            return DaemonState(
+                generations, ledger, runner, contacts, clock, lambda _: None, clocks, candidate
+            )
+
+        yield make
+        await generations.aclose()
+
+
+@pytest.fixture
+def server() -> Iterator[FakeKubernetes]:
+    with kubernetes_running() as running:
+        yield running
+
+
+@pytest.fixture
+def candidate(server: FakeKubernetes, clock: MovedClock, tmp_path: Path) -> Elector:
+    (tmp_path / "token").write_text(server.account("pod-a", rotator_role()))
+    section = {
+        "kind": "lease",
+        "namespace": "default",
+        "identity": "pod-a",
+        "url": server.url,
+        "token_file": tmp_path / "token",
+    }
+    return elector(LeaseCoordination.model_validate(section), clock)
+
+
+def reached_all(state: DaemonState) -> None:
+    state.contacts(RequestAnswered("sandbox", "GET", "200", 0.1))
+    state.contacts(SourceRead("mounted", "read", "ok", 0.1))
+
+
+async def test_livez_fails_where_a_restart_would_help(
+    state_of: MakeState, clock: MovedClock
+) -> None:
+    state = state_of(None)
+    fine = {"scheduler": "ok", "leases": "ok", "clocks": "ok"}
+    assert (state.livez().ok, state.livez().checks) == (True, fine)
+    clock.jump = -(CLOCKS_PARTED + 10)
+    assert state.livez().checks == {
+        **fine,
+        "clocks": "the time of day jumped by 310 s since the start",
+    }
+    assert not state.livez().ok
+    clock.jump = 0
+    clock.ahead = STALLED_AFTER + 1
+    assert not state.livez().ok
+    assert state.livez().checks["scheduler"] == "stalled"
+
+
+async def test_livez_fails_where_the_election_hangs(
+    state_of: MakeState, candidate: Elector, clock: MovedClock
+) -> None:
+    state = state_of(candidate)
+    candidate.turned_at = clock.monotonic()
+    assert state.livez().checks["election"] == "ok"
+    clock.ahead = candidate.overdue + 1
+    state.contacts.beat(clock.monotonic())
+    assert state.livez().checks == {
+        "scheduler": "ok",
+        "leases": "ok",
+        "clocks": "ok",
+        "election": "stalled",
+    }
+    assert not state.livez().ok
+
+
+async def test_readyz_says_what_is_missing(state_of: MakeState) -> None:
+    state = state_of(None)
+    told = await state.readyz()
+    assert not told.ok
+    assert told.checks == {
+        "configuration": "ok",
+        "ledger": "ok",
+        "target sandbox": "not reached yet",
+        "source mounted": "not reached yet",
+    }
+    reached_all(state)
+    assert (await state.readyz()).ok
+
+
+async def test_readyz_knows_who_leads(
+    state_of: MakeState, candidate: Elector, server: FakeKubernetes
+) -> None:
+    state = state_of(candidate)
+    reached_all(state)
+    told = await state.readyz()
+    assert (told.ok, told.checks["coordination"]) == (False, "not known yet who leads")
+
+    server.account("pod-a", ())
+    loop = asyncio.create_task(candidate.run())
+    try:
+        await until(lambda: candidate.trouble is not None)
+        told = await state.readyz()
+        assert not told.ok
+        assert "its Role needs the verbs get and update" in told.checks["coordination"]
+    finally:
+        loop.cancel()
+        await candidate.api.aclose()
+
+
+async def test_a_follower_is_ready_and_so_is_the_leader(
+    state_of: MakeState, candidate: Elector, server: FakeKubernetes, clock: MovedClock
+) -> None:
+    server.put({"holderIdentity": "pod-b", "leaseDurationSeconds": 15}, {})
+    state = state_of(candidate)
+    reached_all(state)
+    loop = asyncio.create_task(candidate.run())
+    try:
+        await until(lambda: candidate.reached)
+        told = await state.readyz()
+        assert (told.ok, told.checks["coordination"]) == (True, "pod-b leads")
+        state.runner.term = Term(clock)
+        assert (await state.readyz()).checks["coordination"] == "this process leads"
+    finally:
+        loop.cancel()
+        await candidate.api.aclose()
