@@ -27,7 +27,7 @@ from tests.support.waiting import until, until_so
 
 __all__ = ["sandbox"]
 
-DURATION = 3
+DURATION = 4
 """Seconds of a lease."""
 TAKEOVER = DURATION + 2
 """What is promised."""

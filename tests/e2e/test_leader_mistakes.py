@@ -39,7 +39,7 @@ def installed(deployment: DeploymentFactory, cloud: Sandbox, server: FakeKuberne
         "kind": "lease",
         "namespace": "default",
         "identity": "pod-a",
-        "lease_duration": "2s",
+        "lease_duration": "4s",
         "url": server.url,
         "token_file": str(made.folder / "token"),
     }
