@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from rotator.sandbox.server import Sandbox
 from tests.e2e.test_rotate import GOOD
 from tests.support.deployment import Deployment, DeploymentFactory, deployment
+from tests.support.faulty import Reply, Trouble
 from tests.support.kubernetes import FakeKubernetes, kubernetes_running, rotator_role
 from tests.support.sandbox import SandboxFactory, sandbox
 from tests.support.waiting import until
@@ -114,6 +116,37 @@ async def test_a_token_that_ends_while_it_leads(
         seen = server.count("PUT *")
         await until(lambda: server.count("PUT *") > seen + 5)
     assert not [e for e in running.events if e["event"] == "leader.deposed"]
+
+
+def renewed(server: FakeKubernetes, count: int) -> bool:
+    return len(server.journal) > count
+
+
+async def test_a_renewal_that_fails_once_deposes_nobody(
+    installed: Deployment, server: FakeKubernetes
+) -> None:
+    """Whatever the answer: several renewals fit into the time for which a leader may lead."""
+    troubles: list[Reply | Trouble] = [
+        Reply(429, b"", {"Retry-After": "60"}),
+        Reply(401),
+        Reply(403),
+        Reply(409),
+        Trouble.RESET_AFTER,
+        Trouble.HANG,
+    ]
+    installed.document["coordination"]["lease_duration"] = "6s"
+    async with installed.daemon() as running:
+        await running.event("leader.elected")
+        for trouble in troubles:
+            # A 401 is tried once more with the token as it is then.
+            server.fail("PUT *", trouble)
+            if trouble == Reply(401):
+                server.fail("PUT *", trouble)
+            await until(lambda: not any(fault.times for fault in server.faults))
+            await until(partial(renewed, server, len(server.journal) + 1))
+    told = [event["event"] for event in running.events]
+    assert "leader.deposed" not in told
+    assert told.count("coordination.failed") == len(troubles) - 1, "all but the conflict"
 
 
 async def test_a_change_of_the_section_needs_a_restart(installed: Deployment) -> None:
