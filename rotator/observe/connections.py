@@ -36,6 +36,16 @@ class Connections(Collector):
 
     def __init__(self) -> None:
         self._series: dict[tuple[str, str], Series] = {}
+        self._shown = True
+
+    def show(self) -> None:
+        self._shown = True
+
+    def hide(self) -> None:
+        """Another process looks after them from now on; what was seen last grows old here."""
+        self._shown = False
+        for series in self._series.values():
+            series.phase = None
 
     def at(self, target: str, name: str, rotation: str) -> Series:
         """Made where it is not known yet."""
@@ -76,7 +86,7 @@ class Connections(Collector):
             "rotator_connection_last_verified_timestamp_seconds",
             "When the connection was last seen READY after an update.",
         )
-        for (target, connection), series in list(self._series.items()):
+        for (target, connection), series in list(self._series.items()) if self._shown else ():
             place = [target, _utf8(connection)]
             if series.phase is not None:
                 present = _utf8(series.phase)

@@ -206,7 +206,14 @@ class Metrics:
         self._reload.set(successful)
 
     def leader(self, *, leads: bool) -> None:
+        """Connections, tokens and leases are shown by the process that looks after them alone."""
         self._leader.set(leads)
+        if leads:
+            self._connections.show()
+            return
+        self._connections.hide()
+        for gauge in (self._tokens, self._lease_expiry, self._leases):
+            gauge.clear()
 
     def next_run(self, rotation: str, due: datetime | None) -> None:
         if due is not None:

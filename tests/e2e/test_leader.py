@@ -211,6 +211,14 @@ async def test_a_leader_that_loses_the_api_server_stops_before_another_begins(
     await second.daemon.event("run.finished", result="succeeded")
     assert stage.writers() == [first.name, second.name]
     assert first.daemon.process.returncode is None
+    shown = [await series_of_connections(replica) for replica in (first, second)]
+    assert shown == [0, CONNECTIONS * 4], "each connection is shown by one of them"
+
+
+async def series_of_connections(replica: Replica) -> int:
+    async with replica.daemon.client() as client:
+        text = (await client.get("/metrics")).text
+    return sum(line.startswith("rotator_connection_phase{") for line in text.splitlines())
 
 
 async def test_without_an_api_server_nobody_writes_and_its_return_restores(stage: Stage) -> None:

@@ -248,6 +248,37 @@ def test_a_restart_loses_nothing_that_the_ledger_knows() -> None:
     assert last == LATER.timestamp()
 
 
+def test_who_leads_no_more_shows_nothing_of_what_grows_old() -> None:
+    metrics = filled()
+    metrics(TokenSeen("vault", LATER))
+    metrics(LeasesSeen((LEASE,)))
+    metrics.leader(leads=True)
+    shown = generate_latest(metrics.registry).decode()
+    assert "rotator_leader 1.0" in shown
+    of_the_leader = (
+        "rotator_connection_phase{",
+        "rotator_connection_last_rotated_timestamp_seconds{",
+        "rotator_connection_last_verified_timestamp_seconds{",
+        "rotator_source_token_expiry_timestamp_seconds{",
+        "rotator_lease_expiry_timestamp_seconds{",
+        "rotator_leases{",
+    )
+    assert all(name in shown for name in of_the_leader)
+    metrics.leader(leads=False)
+    hidden = generate_latest(metrics.registry).decode()
+    assert "rotator_leader 0.0" in hidden
+    assert not [name for name in of_the_leader if name in hidden]
+    assert 'rotator_runs_total{result="succeeded",rotation="openai"} 1.0' in hidden
+
+    # What another leader did since is not known until a look.
+    metrics.leader(leads=True)
+    again = generate_latest(metrics.registry).decode()
+    assert "rotator_connection_phase{" not in again
+    assert "rotator_connection_last_rotated_timestamp_seconds{" in again
+    metrics(Planned("run-2", "openai", (change("a"), change("b"))))
+    assert "rotator_connection_phase{" in generate_latest(metrics.registry).decode()
+
+
 def test_odd_names_break_nothing() -> None:
     metrics = filled()
     odd = 'a"b\\c\nd ü {x="1"} 1'
