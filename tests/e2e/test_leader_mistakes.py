@@ -149,6 +149,22 @@ async def test_a_renewal_that_fails_once_deposes_nobody(
     assert told.count("coordination.failed") == len(troubles) - 1, "all but the conflict"
 
 
+async def test_a_lease_that_was_made_beforehand_needs_no_create(
+    installed: Deployment, server: FakeKubernetes
+) -> None:
+    """And is led at once: nobody can hold it any more."""
+    only_this = tuple(rule for rule in rotator_role() if rule.names)
+    server.account("pod-a", only_this, TOKEN)
+    server.put({}, {"team": "data"})
+    async with installed.daemon() as running:
+        await running.event("leader.elected")
+        lease = server.lease()
+        assert lease is not None
+        assert lease["spec"]["holderIdentity"] == "pod-a"
+        assert lease["metadata"]["labels"]["team"] == "data"
+    assert not [e for e in running.events if e["event"] == "coordination.failed"]
+
+
 async def test_a_change_of_the_section_needs_a_restart(installed: Deployment) -> None:
     async with installed.daemon() as running:
         await running.event("leader.elected")
