@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
 
 class SystemClock:
@@ -16,3 +18,13 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+async def either(sleep: Coroutine[Any, Any, None], event: asyncio.Event) -> None:
+    """Return when the time is over or the event is set, whichever comes first."""
+    tasks = {asyncio.ensure_future(sleep), asyncio.ensure_future(event.wait())}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

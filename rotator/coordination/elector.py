@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from rotator.clock import either
 from rotator.config.coordination import LeaseCoordination
 from rotator.coordination.api import LeaseApi, Place, locate
 from rotator.coordination.election import Election, Look, Wait, Write
@@ -71,18 +72,9 @@ class Elector:
             step = self.election.step(now, self.clock.now())
             self._publish(now)
             if isinstance(step, Wait):
-                await self._pause(step.seconds)
+                await either(self.clock.sleep(step.seconds), self._stopping)
             else:
                 await self._ask(step)
-
-    async def _pause(self, seconds: float) -> None:
-        pause = asyncio.ensure_future(self.clock.sleep(seconds))
-        stop = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait({pause, stop}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            pause.cancel()
-            stop.cancel()
 
     async def _ask(self, step: Look | Write) -> None:
         election, deadline = self.election, self.election.request_deadline
@@ -205,6 +197,8 @@ async def standing(candidate: Elector) -> AsyncIterator[asyncio.Task[None]]:
         if late:
             loop.cancel()
             await asyncio.wait({loop})
+            reason = "the last renewal was not answered in time"
+            log.warning("leader.not_released", extra={"reason": reason})
         else:
             await candidate.release()
         await candidate.api.aclose()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Never
 
+from rotator.clock import either
 from rotator.config.models import RotationConfig
 from rotator.errors import CredentialInvalid, SourceError, TargetError
 from rotator.model import (
@@ -29,7 +30,7 @@ from rotator.model import (
 from rotator.rotation.issue import Issuer
 from rotator.rotation.plan import before_of
 from rotator.rotation.rollout import halted, stages
-from rotator.rotation.sending import Lost, Put, Refused, Unsent, either, send
+from rotator.rotation.sending import Lost, Put, Refused, Unsent, send
 from rotator.rotation.verify import State, judge, pauses, resend_after
 from rotator.rotation.world import World
 

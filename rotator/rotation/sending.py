@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import Any
 
+from rotator.clock import either
 from rotator.errors import (
     TargetError,
     TargetRefused,
@@ -101,13 +100,3 @@ async def send(
         record = replace(record, version_before=seen.resource_version)
         await world.ledger.intend(record)
     return Lost(record, error)
-
-
-async def either(sleep: Coroutine[Any, Any, None], event: asyncio.Event) -> None:
-    """Return when the time is over or the event is set, whichever comes first."""
-    tasks = {asyncio.ensure_future(sleep), asyncio.ensure_future(event.wait())}
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
