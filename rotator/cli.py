@@ -412,7 +412,14 @@ def history(path: Path, connection: str | None, since: str | None, form: show.Fo
 @cli.command()
 @config_option
 @click.option("--ready", is_flag=True, help="Ask /readyz instead of /livez.")
-@click.option("--timeout", "seconds", type=float, default=5.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--timeout",
+    "seconds",
+    type=click.FloatRange(0.1, 600.0),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+)
 def health(path: Path, ready: bool, seconds: float) -> None:
     """Ask the daemon of this machine how it is; exit status 1 where something is missing.
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import click
+
 from rotator import checks
 from rotator.checks import Check
 from rotator.clock import SystemClock
@@ -65,8 +67,12 @@ async def rotate(
     """
     config = load_config(path)
     chosen = _chosen(path, config, names)
-    async with leading_once(config.coordination, SystemClock()) as term:
+    async with leading_once(config.coordination, SystemClock(), _tell) as term:
         return await _rotated(config, chosen, term, only=only, force=force)
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 async def _rotated(

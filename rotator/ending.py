@@ -37,16 +37,33 @@ def heed_signals(stop: asyncio.Event, reload: Callable[[], Awaitable[None]]) -> 
 
 def check_until_file(path: Path) -> None:
     """Raises NoSuchFolder."""
-    if not path.absolute().parent.is_dir():
+    folder = path.absolute().parent
+    try:
+        path.exists()
+        found = folder.is_dir()
+    except OSError as error:
         raise NoSuchFolder(
-            f"--until-file {path}: there is no folder {path.absolute().parent}; "
+            f"--until-file {path}: it can't be looked for: {error.strerror}; "
+            "let the user of this container read the folder"
+        ) from None
+    if not found:
+        raise NoSuchFolder(
+            f"--until-file {path}: there is no folder {folder}; "
             "mount what the main container shares with this one"
         )
 
 
 async def watch_for(path: Path, stop: asyncio.Event) -> None:
     """Set `stop` once the file exists: a Job's main container makes it as its last step."""
-    while not path.is_file():  # noqa: ASYNC110, ASYNC240 - nothing tells of it; one stat a second
+    trouble = ""
+    while not stop.is_set():
+        try:
+            if path.exists():  # noqa: ASYNC240 - one stat a second
+                log.info("daemon.until_file", extra={"path": str(path)})
+                stop.set()
+                return
+        except OSError as error:
+            if trouble != (trouble := str(error.strerror)):
+                extra = {"path": str(path), "reason": trouble}
+                log.warning("daemon.until_file_unreadable", extra=extra)
         await asyncio.sleep(_LOOK_EVERY)
-    log.info("daemon.until_file", extra={"path": str(path)})
-    stop.set()

@@ -29,7 +29,7 @@ def ask(address: str, path: str, seconds: float) -> str:
         connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read(100_000)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, OverflowError, UnicodeError, http.client.HTTPException) as error:
         raise Unwell(f"{address}{path}: no answer: {str(error) or type(error).__name__}") from None
     finally:
         connection.close()

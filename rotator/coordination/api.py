@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,14 @@ _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _LARGEST = 1024 * 1024
 """Bytes of an answer; a Lease has one or two KiB."""
 _LONGEST_AFTER = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+    after: float | None
+    """Seconds, of Retry-After."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,10 @@ def _cluster() -> str:
             "set coordination.url, or coordination: {kind: none}"
         )
     port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not re.fullmatch(r"[0-9]{1,5}", port):
+        raise CoordinationDenied(
+            "coordination.url: KUBERNETES_SERVICE_PORT is no port; set coordination.url"
+        )
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
@@ -123,7 +136,7 @@ class LeaseApi:
     async def get(self, deadline: float) -> Lease | None:
         """None where there is none. `deadline` in seconds is of the whole request."""
         answer = await self._send("GET", f"{self.place.collection}/{self.place.name}", deadline)
-        if answer.status_code == 404:
+        if answer.status == 404:
             return None
         return self._lease(answer, "get")
 
@@ -139,16 +152,16 @@ class LeaseApi:
 
     async def _send(
         self, method: str, url: str, deadline: float, body: dict[str, Any] | None = None
-    ) -> httpx.Response:
+    ) -> _Answer:
         answer = await self._once(method, url, deadline, body)
-        if answer.status_code == 401:
+        if answer.status == 401:
             # The kubelet may have renewed the token between its reading and its use.
             answer = await self._once(method, url, deadline, body)
         return answer
 
     async def _once(
         self, method: str, url: str, deadline: float, body: dict[str, Any] | None
-    ) -> httpx.Response:
+    ) -> _Answer:
         headers = {"Authorization": f"Bearer {_token(self.place)}"}
         try:
             async with asyncio.timeout(deadline):
@@ -159,11 +172,8 @@ class LeaseApi:
                         content += chunk
                         if len(content) > _LARGEST:
                             raise self._unavailable("an answer of more than 1 MiB")
-                    return httpx.Response(
-                        answer.status_code,
-                        headers={k: v for k, v in answer.headers.items() if k in _KEPT},
-                        content=bytes(content),
-                    )
+                    after = _seconds(answer.headers.get("retry-after"))
+                    return _Answer(answer.status_code, bytes(content), after)
         except TimeoutError:
             # Whatever made it hang may hold on to this connection.
             await self.aclose()
@@ -184,11 +194,11 @@ class LeaseApi:
             limits=httpx.Limits(max_connections=2),
         )
 
-    def _lease(self, answer: httpx.Response, verb: str) -> Lease:
-        status = answer.status_code
+    def _lease(self, answer: _Answer, verb: str) -> Lease:
+        status = answer.status
         if status in {200, 201}:
             try:
-                return parse(json.loads(answer.content))
+                return parse(json.loads(answer.body))
             except (NotALease, ValueError):
                 raise self._unavailable(
                     "the answer is no Lease; is coordination.url the API server's?"
@@ -196,7 +206,7 @@ class LeaseApi:
         if status == 409:
             raise CoordinationConflict(f"{self.place}: it was written by another meanwhile")
         if status == 429 or status >= 500:
-            raise self._unavailable(f"HTTP {status}", _seconds(answer.headers.get("retry-after")))
+            raise self._unavailable(f"HTTP {status}", answer.after)
         raise self._denied(status, verb)
 
     def _denied(self, status: int, verb: str) -> CoordinationError:
@@ -212,9 +222,6 @@ class LeaseApi:
         return CoordinationUnavailable(
             f"{self.place}: the API server at {self.place.url}: {reason}", after
         )
-
-
-_KEPT = {"content-type", "retry-after"}
 
 
 def _seconds(after: str | None) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from rotator.clock import SystemClock
@@ -21,11 +21,15 @@ from rotator.ports import Clock
 
 _LOOK_EVERY = 0.1
 _PATIENCE = 10.0
+_TOLD_AFTER = 1.5
 
 
 @asynccontextmanager
-async def leading_once(config: CoordinationConfig, clock: Clock) -> AsyncIterator[Term]:
-    """Waits for as long as a Lease of somebody who died takes to expire, and no longer.
+async def leading_once(
+    config: CoordinationConfig, clock: Clock, tell: Callable[[str], None]
+) -> AsyncIterator[Term]:
+    """Waits for as long as a Lease of somebody who died takes to expire, and no longer; `tell` is
+    called with a line where that takes longer than a person would look on in silence.
 
     Raises NotLeading where another process leads, and CoordinationError where nobody can tell.
     """
@@ -34,11 +38,15 @@ async def leading_once(config: CoordinationConfig, clock: Clock) -> AsyncIterato
         return
     candidate = elector(config, clock)
     async with standing(candidate) as loop:
-        yield await _first_term(candidate, loop, clock)
+        yield await _first_term(candidate, loop, clock, tell)
 
 
-async def _first_term(candidate: Elector, loop: asyncio.Task[None], clock: Clock) -> Term:
-    given_up_at = clock.monotonic() + candidate.overdue
+async def _first_term(
+    candidate: Elector, loop: asyncio.Task[None], clock: Clock, tell: Callable[[str], None]
+) -> Term:
+    began = clock.monotonic()
+    given_up_at = began + candidate.overdue
+    told = False
     term = asyncio.create_task(candidate.terms.get())
     try:
         while not term.done():
@@ -49,6 +57,10 @@ async def _first_term(candidate: Elector, loop: asyncio.Task[None], clock: Clock
                 raise NotLeading(candidate.holder)
             if isinstance(candidate.trouble, CoordinationDenied):
                 raise candidate.trouble
+            if not told and clock.monotonic() > began + _TOLD_AFTER:
+                held = f", held by {candidate.holder}" if candidate.holder else ""
+                tell(f"waiting for {candidate.api.place}{held}; {candidate.overdue:g} s at most")
+                told = True
             if clock.monotonic() > given_up_at:
                 raise candidate.trouble or CoordinationUnavailable(
                     f"{candidate.api.place}: nobody renews it, and it can't be taken"

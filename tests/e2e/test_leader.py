@@ -323,6 +323,7 @@ async def test_a_command_leads_for_its_own_time_or_not_at_all(stage: Stage) -> N
     done = await command.rotator("rotate", "-o", "json")
     assert done.json()[0]["rotated"] == CONNECTIONS
     assert await stage.cluster.holder() == "", "given back"
+    assert f"waiting for Lease default/{stage.cluster.name}" in done.err, "a Lease that it made"
     stage.replicas.clear()
 
     await stage.enter("a")

@@ -59,6 +59,16 @@ async def test_no_pod_around(installed: Deployment) -> None:
         )
 
 
+async def test_a_port_that_is_none(installed: Deployment) -> None:
+    installed.document["coordination"] = {"kind": "lease"}
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "tcp://10.0.0.1:443"}
+    refused = await installed.rotator("rotate", **pod)
+    assert refused.status == 1
+    assert refused.err == (
+        "Error: coordination.url: KUBERNETES_SERVICE_PORT is no port; set coordination.url\n"
+    )
+
+
 async def test_a_missing_token_file(installed: Deployment) -> None:
     (installed.folder / "token").unlink()
     for command in (("run",), ("rotate",), ("check", "--online")):

@@ -53,6 +53,15 @@ async def test_a_file_that_can_never_come_is_a_mistake(installed: Deployment) ->
     )
 
 
+async def test_a_folder_that_cannot_be_read_is_a_mistake(installed: Deployment) -> None:
+    loop = installed.folder / "loop"
+    loop.symlink_to(loop)
+    refused = await installed.rotator("run", "--until-file", str(loop / "done"))
+    assert refused.status == 1
+    (line,) = refused.err.splitlines()
+    assert line.startswith(f"Error: --until-file {loop}/done: ")
+
+
 async def test_it_ends_when_a_container_beside_it_says_so(installed: Deployment) -> None:
     installed.document["http"]["quit"] = True
     async with installed.daemon() as running, running.client() as client:
@@ -128,3 +137,15 @@ async def test_health_without_a_configuration_to_read(installed: Deployment) -> 
     missing = await installed.rotator("health", "-c", "absent.yaml")
     assert missing.status == 1
     assert missing.err == "Error: absent.yaml can't be read; name the configuration with -c\n"
+
+
+async def test_health_of_an_address_that_is_none(installed: Deployment) -> None:
+    written = installed.folder / "odd.yaml"
+    for listen in ("127.0.0.1:99999", f"{'a' * 70}.example:80"):
+        written.write_text(f"http: {{listen: '{listen}'}}\n")
+        odd = await installed.rotator("health", "-c", str(written))
+        assert odd.status == 1
+        assert odd.err.startswith(f"Error: {listen}/livez: no answer: ")
+    backwards = await installed.rotator("health", "--timeout", "-1")
+    assert backwards.status == 1
+    assert "-1.0 is not in the range" in backwards.err
