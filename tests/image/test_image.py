@@ -18,6 +18,7 @@ from tests.e2e.test_sidecar import free_port
 from tests.image.engine import IMAGE, MEMORY, Engine, engine
 from tests.support.deployment import Deployment
 from tests.support.sandbox import SandboxProcess, sandbox_running_as_process
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 MOST_ADDED = 130_000_000
@@ -84,11 +85,11 @@ def tell(figure: str) -> None:
     print(f"\n{figure}")  # noqa: T201 - figures are half of what this is run for
 
 
-def wait_until(condition: Callable[[], bool], told: Callable[[], str]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, told()
-        time.sleep(0.05)
+async def wait_until(condition: Callable[[], bool], told: Callable[[], str]) -> None:
+    try:
+        await until(condition, DEADLINE)
+    except TimeoutError:
+        pytest.fail(told())
 
 
 def digests(cloud: SandboxProcess) -> set[str]:
@@ -183,7 +184,7 @@ def test_a_mistake_is_one_line(run: Engine, installed: Deployment) -> None:
     assert "/etc/rotator/rotator.yaml" in refused.stderr
 
 
-def test_the_daemon_from_its_start_to_sigterm(
+async def test_the_daemon_from_its_start_to_sigterm(
     run: Engine, installed: Deployment, cloud: SandboxProcess
 ) -> None:
     url = f"http://{installed.document['http']['listen']}"
@@ -191,11 +192,11 @@ def test_the_daemon_from_its_start_to_sigterm(
     assert started.returncode == 0, started.stderr
     container = started.stdout.strip()
     try:
-        wait_until(lambda: ready(url), lambda: run("logs", container).stderr)
+        await wait_until(lambda: ready(url), lambda: run("logs", container).stderr)
         assert run("exec", container, "rotator", "health", "--ready").returncode == 0
         first = rotated(url)
         installed.secret("openai", {"api_key": "sk-canary-2"})
-        wait_until(lambda: rotated(url) > first, lambda: run("logs", container).stderr)
+        await wait_until(lambda: rotated(url) > first, lambda: run("logs", container).stderr)
         used = run("exec", container, "/opt/rotator/bin/python", "-c", PEAK).stdout.strip()
         tell(f"most memory that the container had: {int(used) / 2**20:.1f} MiB of 128 MiB")
 
@@ -208,7 +209,7 @@ def test_the_daemon_from_its_start_to_sigterm(
         run("rm", "--force", container)
 
 
-def test_a_command_beside_the_daemon(
+async def test_a_command_beside_the_daemon(
     run: Engine, installed: Deployment, cloud: SandboxProcess
 ) -> None:
     """`kubectl exec … -- rotator plan`, within the limit that the manifests give."""
@@ -217,7 +218,7 @@ def test_a_command_beside_the_daemon(
     options = ("--detach", *limit, *KEYS)
     container = run(*run.command("run", mounts=mounts(installed), options=options)).stdout.strip()
     try:
-        wait_until(lambda: ready(url), lambda: run("logs", container).stderr)
+        await wait_until(lambda: ready(url), lambda: run("logs", container).stderr)
         for command in (("check", "--online"), ("plan",), ("status",), ("health",)):
             done = run("exec", container, "rotator", *command)
             assert done.returncode == 0, done.stderr
