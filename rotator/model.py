@@ -118,6 +118,8 @@ class Secret:
     """Seconds after which another version is due, where the source knows."""
     lease: Lease | None = None
     """Exactly where the reference is dynamic."""
+    changed_at: datetime | None = None
+    """When this version came to be, by the clock of the source, where it tells."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
@@ -159,6 +161,8 @@ class Credential:
     data: Mapping[str, str] = field(repr=False)
     fingerprint: str
     secret_version: str
+    changed_at: datetime | None = None
+    """Of the secret, as it is there."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
@@ -372,8 +376,16 @@ class Planned:
     run_id: str
     rotation: str
     changes: tuple[Change, ...]
-    listed: frozenset[str] = frozenset()
-    """Targets that were listed: one with nothing to match is in no change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """All connections that a rotation matches in these targets, as they are now."""
+
+    rotation: str
+    targets: frozenset[str]
+    """Those that answered."""
+    connections: tuple[Connection, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,6 +419,9 @@ class RequestAnswered:
     status: str
     seconds: float
     request_id: str | None = None
+    ahead: float | None = None
+    """Seconds by which the target's clock is ahead of ours, where the answer was looked at for it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,6 +473,7 @@ class LeaseChanged:
 Event = (
     RunStarted
     | Planned
+    | Listed
     | Updated
     | Settled
     | RunFinished

@@ -29,15 +29,18 @@ def secret_of(source: str, ref: SecretRef, answer: Answer) -> Secret:
     version, text = answer.get("VersionId"), answer.get("SecretString")
     if not isinstance(version, str) or not version:
         raise SourceUnavailable(source, ref.path, "an answer that tells no version")
+    created = answer.get("CreatedDate")
+    changed_at = created if isinstance(created, datetime) else None
     if isinstance(text, str):
-        return Secret(ref, version, _fields(source, ref, text))
+        return Secret(ref, version, _fields(source, ref, text), changed_at=changed_at)
     content = answer.get("SecretBinary")
     if not isinstance(content, bytes):
         raise SecretMissing(source, ref.path, "it has no value")
     try:
-        return Secret(ref, version, _fields(source, ref, content.decode()))
+        fields = _fields(source, ref, content.decode())
     except UnicodeDecodeError:
-        return Secret(ref, version, {"base64": base64.b64encode(content).decode()})
+        fields = {"base64": base64.b64encode(content).decode()}
+    return Secret(ref, version, fields, changed_at=changed_at)
 
 
 def _fields(source: str, ref: SecretRef, text: str) -> dict[str, object]:

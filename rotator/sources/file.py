@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rotator.config.models import FileSource
@@ -35,6 +36,7 @@ class _State:
     files: Mapping[str, Path]
     """By field; a document has one file, under no name."""
     version: str
+    changed_at: datetime
 
 
 class FileReader(Reader):
@@ -68,7 +70,7 @@ class FileReader(Reader):
                 continue  # whatever came of it, it was of no one version
             if isinstance(outcome, SourceError):
                 raise outcome
-            return Secret(ref, state.version, outcome)
+            return Secret(ref, state.version, outcome, changed_at=state.changed_at)
         raise SourceUnavailable(self._name, ref.path, "it changes while it is read; try again")
 
     def _look(self, ref: SecretRef) -> _State:
@@ -99,12 +101,13 @@ class FileReader(Reader):
     def _state(self, ref: SecretRef, root: Path) -> _State:
         place = _below(root, root / ref.path)
         if not place.is_dir():
-            return _State({"": place}, _version({"": place.stat()}))
+            return _stated({"": place})
         if (place / "..data").is_symlink():
             place = _below(root, place / "..data")
-            return _State(self._files(ref, root, place), place.name)
-        files = self._files(ref, root, place)
-        return _State(files, _version({name: file.stat() for name, file in files.items()}))
+            # The kubelet makes a folder anew for each version.
+            made = datetime.fromtimestamp(place.stat().st_mtime, UTC)
+            return _State(self._files(ref, root, place), place.name, made)
+        return _stated(self._files(ref, root, place))
 
     def _real_root(self, ref: SecretRef) -> Path:
         try:
@@ -198,11 +201,13 @@ def _below(root: Path, path: Path) -> Path:
     return real
 
 
-def _version(marks: Mapping[str, os.stat_result]) -> str:
-    """From names, times and inodes. No sizes: they'd tell something of the value."""
+def _stated(files: Mapping[str, Path]) -> _State:
+    """By names, times and inodes. No sizes: they'd tell something of the value."""
+    marks = {name: file.stat() for name, file in files.items()}
     newest = max((mark.st_mtime_ns for mark in marks.values()), default=0)
     identity = sorted((name, mark.st_mtime_ns, mark.st_ino) for name, mark in marks.items())
-    return f"{newest}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:12]}"
+    version = f"{newest}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:12]}"
+    return _State(files, version, datetime.fromtimestamp(newest / 1e9, UTC))
 
 
 def _without_newline(text: str) -> str:

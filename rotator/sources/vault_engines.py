@@ -84,8 +84,15 @@ class Engines:
             raise SecretInvalid(
                 self._name, ref.path, f"mount {mount} answers, but not as KV v2; is it KV v1?"
             )
-        version = self._kv2_version(ref, metadata.get("version"), metadata.get("created_time"))
-        return Secret(ref, version, fields, changes_in=_until(metadata.get("deletion_time"), now))
+        created = metadata.get("created_time")
+        version = self._kv2_version(ref, metadata.get("version"), created)
+        return Secret(
+            ref,
+            version,
+            fields,
+            changes_in=_until(metadata.get("deletion_time"), now),
+            changed_at=_moment(created),
+        )
 
     def kv2_probe(self, ref: SecretRef, answer: Answer) -> Probe | None:
         """None where the metadata don't decide: only a read does."""
@@ -140,7 +147,7 @@ class Engines:
             rotated = self._digest(json.dumps(fields, sort_keys=True, default=str).encode())
         ttl = fields.get("ttl")
         due = float(ttl) + ROTATED if isinstance(ttl, (int, float)) and ttl >= 0 else None
-        return Secret(ref, rotated, fields, changes_in=due)
+        return Secret(ref, rotated, fields, changes_in=due, changed_at=_moment(rotated))
 
     def _fields(self, ref: SecretRef, answer: Answer) -> dict[str, Any]:
         fields = mapping(answer, "data")
@@ -159,11 +166,15 @@ def lease_of(answer: Answer, owner: str | None) -> Lease | None:
 
 def _until(deletion: object, now: datetime) -> float | None:
     """Seconds until just before a version that lives is deleted, by `delete_version_after`."""
-    if not isinstance(deletion, str) or not deletion:
+    at = _moment(deletion)
+    return max(_SOON, (at - now).total_seconds() - _SOON) if at else None
+
+
+def _moment(text: object) -> datetime | None:
+    if not isinstance(text, str) or not text:
         return None
     try:
         # Nanoseconds, of which Python reads six digits.
-        moment = datetime.fromisoformat(deletion.partition(".")[0].rstrip("Z")).replace(tzinfo=UTC)
+        return datetime.fromisoformat(text.partition(".")[0].rstrip("Z")).replace(tzinfo=UTC)
     except ValueError:
         return None
-    return max(_SOON, (moment - now).total_seconds() - _SOON)

@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,18 @@ async def test_a_mounted_secret(root: Path, source: ThreadedSource) -> None:
     assert second.fields["api_key"] == "two"
     assert second.version != first.version
     assert CANARY not in repr(second)
+
+
+async def test_when_a_version_came_to_be(root: Path, source: ThreadedSource) -> None:
+    made = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    kubelet_writes(root / "openai", "2026_11_20_1", {"api_key": "one"})
+    os.utime(root / "openai" / "..2026_11_20_1", (made.timestamp(), made.timestamp()))
+    assert (await source.read(ref("openai"))).changed_at == made
+    for name, field in (("plain/new", "plain"), ("a.json", "a.json")):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text('{"a": "b"}')
+        os.utime(root / name, (made.timestamp(), made.timestamp()))
+        assert (await source.read(ref(field))).changed_at == made
 
 
 @pytest.mark.parametrize(

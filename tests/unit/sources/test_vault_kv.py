@@ -58,6 +58,7 @@ def test_a_deletion_in_the_future_is_a_reason_to_look_before_it(
     vault.kv_settings["kv", "flink/openai"] = KeySettings(delete_version_after=3600)
     vault.put("flink/openai", {"api_key": "canary-short"})
     secret, probe = reader().read(KV), reader().probe(KV)
+    assert secret.changed_at == vault.kv["kv", "flink/openai"][-1].created.replace(microsecond=0)
     assert secret.fields == {"api_key": "canary-short"}
     assert secret.version == probe.version
     for changes_in in (secret.changes_in, probe.changes_in):

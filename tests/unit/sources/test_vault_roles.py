@@ -140,6 +140,9 @@ def test_a_static_role_has_the_version_of_its_rotation(vault: FakeVault, reader:
     vault.advance(3601)
     second = opened.read(STATIC)
     assert second.version != first.version
+    assert first.changed_at is not None
+    assert second.changed_at is not None
+    assert second.changed_at > first.changed_at
     assert second.fields["password"] != first.fields["password"]
 
 
