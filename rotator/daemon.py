@@ -15,7 +15,7 @@ from rotator.config.load import load
 from rotator.config.models import Config, HttpConfig, NoCoordination
 from rotator.coordination.elector import Elector, elector, standing
 from rotator.coordination.term import Term
-from rotator.duties import Duties, targets_of
+from rotator.duties import Duties
 from rotator.ending import check_until_file, heed_signals, watch_for
 from rotator.generations import Generations
 from rotator.health import Clocks, Contacts
@@ -65,7 +65,7 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         runner = Runner(generations.borrow, stop)
         stack.push_async_callback(generations.aclose)
         await generations.replace(config)
-        metrics.configured(targets_of(config))
+        metrics.configured(config)
         metrics.reloaded(successful=True)
         await _restore(metrics, ledger, config)
         duties = Duties(path, ledger, generations, runner, metrics, contacts, clock, stop)
@@ -82,7 +82,7 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         )
         app = create_app(
             state,
-            metrics.registry,
+            metrics.scrape,
             _token(generations, config.http),
             stop.set if config.http.quit else None,
         )

@@ -21,7 +21,7 @@ from rotator.observe.metrics import Metrics
 from rotator.ports import Clock
 from rotator.rotation.keep import Keeper
 from rotator.rotation.run import Order
-from rotator.rotation.survey import examine_leased, probe_secrets
+from rotator.rotation.survey import examine_leased, look, probe_secrets
 from rotator.rotation.world import World
 from rotator.runner import Runner
 from rotator.schedule import Schedule
@@ -54,7 +54,9 @@ class Duties:
     """Rotation → not again before (monotonic), and the pause after that, in seconds."""
 
     def __post_init__(self) -> None:
-        self.schedule = Schedule(self.on_cron, self.on_watch, self.on_keep, self.on_heartbeat)
+        self.schedule = Schedule(
+            self.on_cron, self.on_watch, self.on_look, self.on_keep, self.on_heartbeat
+        )
 
     @property
     def config(self) -> Config:
@@ -90,6 +92,16 @@ class Duties:
             self._start(rotation, "watch")
         elif (seconds := next_change(probes)) is not None:
             self.schedule.look_again(rotation, seconds)
+
+    async def on_look(self, rotation: str) -> None:
+        """See in which phase the connections are: a key may be revoked between two runs."""
+        if self.runner.under_way(rotation) or not self.leads:
+            return
+        try:
+            async with self.generations.borrow() as world:
+                await look(world, rotation)
+        except RotatorError as error:
+            log.warning("look.failed", extra={"rotation": rotation, "reason": str(error)})
 
     def on_hint(self, hint: SecretHinted) -> None:
         """Look soon rather than at the next tick; what is true, the look itself finds out."""
@@ -131,6 +143,7 @@ class Duties:
 
     def on_heartbeat(self) -> None:
         self.contacts.beat(self.clock.monotonic())
+        self.metrics.tick()
         for rotation in self.config.rotations:
             self.metrics.next_run(rotation, self.schedule.next_run(rotation))
 
@@ -193,7 +206,7 @@ class Duties:
             return
         logs.configure(config.log)
         self.schedule.replace(config.rotations)
-        self.metrics.configured(targets_of(config))
+        self.metrics.configured(config)
         self.metrics.reloaded(successful=True)
         self.on_heartbeat()
         log.info("config.reloaded", extra={"path": str(self.path)})
@@ -213,7 +226,3 @@ async def _reach(world: World, rotation: str) -> None:
         if finding.problem:
             place = {"rotation": rotation, "what": finding.what, "reason": finding.problem}
             log.warning("permission.missing", extra=place)
-
-
-def targets_of(config: Config) -> dict[str, tuple[str, ...]]:
-    return {name: rule.targets for name, rule in config.rotations.items()}

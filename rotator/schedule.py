@@ -21,25 +21,29 @@ from rotator.config.models import RotationConfig
 Tick = Callable[[str], Awaitable[None]]
 
 HEARTBEAT = timedelta(seconds=5)
+LOOK = timedelta(minutes=5)
+"""Between looks at the connections of a rotation that is not watched; a watch has its own."""
 
 
 class Schedule:
     """Ticks of a set of rotations, which a reload replaces.
 
-    `on_cron` and `on_watch` get the name of the rotation; `on_heartbeat` shows that the scheduler
-    turns; at `on_keep` tokens and leases are tended. They must not raise: APScheduler would only
-    log it.
+    `on_cron`, `on_watch` and `on_look` get the name of the rotation; `on_heartbeat` shows that the
+    scheduler turns; at `on_keep` tokens and leases are tended. They must not raise: APScheduler
+    would only log it.
     """
 
     def __init__(
         self,
         on_cron: Tick,
         on_watch: Tick,
+        on_look: Tick,
         on_keep: Callable[[], Awaitable[None]],
         on_heartbeat: Callable[[], None],
     ) -> None:
         self._on_cron = on_cron
         self._on_watch = on_watch
+        self._on_look = on_look
         self._on_keep = on_keep
         self._on_heartbeat = on_heartbeat
         self._watched: dict[str, timedelta] = {}
@@ -70,6 +74,9 @@ class Schedule:
             if rule.watch:
                 every = IntervalTrigger(seconds=rule.watch.total_seconds())
                 self._scheduler.add_job(self._on_watch, every, args=[name], id=f"watch:{name}")
+            else:
+                every = IntervalTrigger(seconds=LOOK.total_seconds())
+                self._scheduler.add_job(self._on_look, every, args=[name])
 
     def look_again(self, rotation: str, seconds: float) -> None:
         """A tick of the watch besides its regular ones; none if the next of these is sooner."""

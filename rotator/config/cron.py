@@ -49,17 +49,19 @@ def cron_trigger(expression: str, timezone: str, jitter: timedelta = timedelta(0
     )
 
 
-def missed(trigger: CronTrigger, last: datetime, now: datetime) -> bool:
-    """Whether a tick was due since `last`; both aware."""
-    due = trigger.get_next_fire_time(None, last + timedelta(microseconds=1))
-    return due is not None and due <= now
+def next_after(schedule: Schedule, moment: datetime) -> datetime | None:
+    """The first tick after it, its jitter left aside; None where there is none any more."""
+    trigger = cron_trigger(schedule.cron, schedule.timezone)
+    due: datetime | None = trigger.get_next_fire_time(None, moment + timedelta(microseconds=1))
+    return due
 
 
 def scheduled_since(schedule: Schedule | None, since: datetime, now: datetime) -> bool:
     """Whether a tick was due after `since`, its jitter left aside."""
     if schedule is None:
         return False
-    return missed(cron_trigger(schedule.cron, schedule.timezone), since, now)
+    due = next_after(schedule, since)
+    return due is not None and due <= now
 
 
 def _weekdays(field: str) -> str:

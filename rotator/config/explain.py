@@ -16,7 +16,6 @@ from rotator.config.yaml import Document, Place
 
 LATER: Mapping[type[BaseModel], frozenset[str]] = {
     Config: frozenset({"notify", "tracing"}),
-    RotationConfig: frozenset({"max_age"}),
 }
 """Words of later versions, and where they stand: no typing errors, so no guess what was meant."""
 ELSEWHERE: Mapping[type[BaseModel], Mapping[str, str]] = {

@@ -358,6 +358,8 @@ class RotationConfig(Section):
     verify: Verify = Verify()
     on_drift: Literal["reapply", "warn"] = "reapply"
     """What happens to a connection that somebody else changed since."""
+    max_age: PositiveDuration | None = None
+    """A credential that was put longer ago than this is told of: in the metrics and on the page."""
 
 
 class Config(Section):

@@ -16,6 +16,7 @@ from tenacity import (
 from rotator import __version__
 from rotator.config.models import TargetConfig
 from rotator.confluent.authorization import Authorization
+from rotator.confluent.dates import clock_ahead
 from rotator.confluent.documents import (
     Foreign,
     Malformed,
@@ -48,6 +49,8 @@ MOST_ODD_ANSWERS = 5
 """A proxy's page may come once; one that keeps coming is a wrong address."""
 PATIENCE = 20.0
 """Seconds that one request is tried again, before the target counts as unavailable."""
+COMPARED_EVERY = 30.0
+"""Seconds between two looks at the target's clock."""
 
 Authorize = Callable[[], Awaitable[Authorization]]
 
@@ -89,6 +92,7 @@ class FlinkTarget:
         self._method = "PATCH" if config.update == "patch" else "PUT"
         self._pages: dict[str, str] = {}
         """Name of a connection → the page on which it was last seen."""
+        self._compared_at = float("-inf")
 
     @property
     def name(self) -> str:
@@ -277,14 +281,18 @@ class FlinkTarget:
                 self._throttle.lost()
                 raise
             self._throttle.answered(departure, answer.status, answer.headers)
-            self._tell(method, str(answer.status), started, answer.request_id)
+            self._tell(method, str(answer.status), started, answer)
             return answer
 
-    def _tell(
-        self, method: str, status: str, started: float, request_id: str | None = None
-    ) -> None:
-        seconds = self._clock.monotonic() - started
-        self._observe(RequestAnswered(self._name, method, status, seconds, request_id))
+    def _tell(self, method: str, status: str, started: float, answer: Answer | None = None) -> None:
+        now = self._clock.monotonic()
+        ahead = request_id = None
+        if answer is not None:
+            request_id = answer.request_id
+            if now >= self._compared_at + COMPARED_EVERY:
+                ahead = clock_ahead(answer.headers.get("date"), self._clock.now())
+                self._compared_at = now
+        self._observe(RequestAnswered(self._name, method, status, now - started, request_id, ahead))
 
     # Keys
 

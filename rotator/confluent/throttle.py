@@ -8,12 +8,11 @@ says 429, a rate learned from what it answered.
 from __future__ import annotations
 
 import asyncio
-import email.utils
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
+from rotator.confluent.dates import http_date
 from rotator.ports import Clock
 
 LONGEST_PAUSE = 60.0
@@ -196,12 +195,5 @@ def _seconds(after: str | None, date: str | None) -> float | None:
     seconds = _number(after)
     if seconds is not None or after is None:
         return seconds
-    until, now = _http_date(after), _http_date(date)
+    until, now = http_date(after), http_date(date)
     return max(0.0, (until - now).total_seconds()) if until and now else None
-
-
-def _http_date(text: str | None) -> datetime | None:
-    try:
-        return email.utils.parsedate_to_datetime(text) if text else None
-    except ValueError:
-        return None

@@ -92,7 +92,7 @@ async def execute(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
 async def _rotate(world: World, order: Order, run: Run, stop: asyncio.Event) -> Run:
     rule = world.config.rotations[order.rotation]
     seen = await survey(world, order.rotation, only=order.only, force=order.force)
-    world.observe(Planned(run.id, order.rotation, seen.plan.changes, frozenset(seen.listed)))
+    world.observe(Planned(run.id, order.rotation, seen.plan.changes))
     # Remembered before the plan can refuse itself: a version that made it refuse must not wake
     # the watch again and again.
     await world.ledger.seen(order.rotation, seen.versions)

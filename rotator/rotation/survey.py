@@ -18,6 +18,7 @@ from rotator.model import (
     Connection,
     Credential,
     Finding,
+    Listed,
     Probe,
     Record,
     Secret,
@@ -61,6 +62,7 @@ async def survey(
     rule = world.config.rotations[rotation]
     listed, failures = await _listed(world, rule)
     matched = _matching(rule, listed)
+    _tell(world, rotation, matched)
     chosen = [
         connection
         for connections in matched.values()
@@ -134,25 +136,42 @@ async def _refs(world: World, rotation: str) -> tuple[SecretRef, ...]:
     """Each once. Raises TargetError where any target could not be listed."""
     rule = world.config.rotations[rotation]
     listed, failures = await _listed(world, rule)
+    matched = _matching(rule, listed)
+    _tell(world, rotation, matched)
     for error in failures.values():
         raise error
     refs = (
         _ref(world, rotation, connection)
-        for connections in _matching(rule, listed).values()
+        for connections in matched.values()
         for connection in connections
     )
     return tuple(dict.fromkeys(ref for ref in refs if isinstance(ref, SecretRef)))
+
+
+async def look(world: World, rotation: str) -> None:
+    """See the connections of a rotation as they are now, and tell the observer; no more.
+
+    Raises TargetError where no target of it could be listed.
+    """
+    rule = world.config.rotations[rotation]
+    listed, _ = await _listed(world, rule)
+    _tell(world, rotation, _matching(rule, listed))
+
+
+def _tell(world: World, rotation: str, matched: ByTarget) -> None:
+    connections = tuple(each for found in matched.values() for each in found)
+    world.observe(Listed(rotation, frozenset(matched), connections))
 
 
 def _key(connection: Connection) -> tuple[str, str]:
     return connection.target, connection.name
 
 
-Listed = Mapping[str, tuple[Connection, ...]]
+ByTarget = Mapping[str, tuple[Connection, ...]]
 """Target → connections."""
 
 
-async def _listed(world: World, rule: RotationConfig) -> tuple[Listed, Mapping[str, TargetError]]:
+async def _listed(world: World, rule: RotationConfig) -> tuple[ByTarget, Mapping[str, TargetError]]:
     """Raises TargetError where no target could be listed."""
     narrowed = match.only_type(rule.match)
     answers = await asyncio.gather(
@@ -169,14 +188,14 @@ async def _listed(world: World, rule: RotationConfig) -> tuple[Listed, Mapping[s
     return listed, failures
 
 
-def _matching(rule: RotationConfig, listed: Listed) -> dict[str, tuple[Connection, ...]]:
+def _matching(rule: RotationConfig, listed: ByTarget) -> dict[str, tuple[Connection, ...]]:
     return {
         target: tuple(c for c in connections if match.matches(rule.match, c))
         for target, connections in listed.items()
     }
 
 
-def _keys(connections: Listed) -> set[tuple[str, str]]:
+def _keys(connections: ByTarget) -> set[tuple[str, str]]:
     return {_key(connection) for found in connections.values() for connection in found}
 
 
@@ -248,7 +267,7 @@ def _decide(
         return invalid(connection, str(error), secret.ref)
     return decide(
         connection,
-        Credential(data, world.fingerprint(data), secret.version),
+        Credential(data, world.fingerprint(data), secret.version, secret.changed_at),
         secret.ref,
         record,
         adopt_unknown=world.config.ledger.on_unknown == "adopt",

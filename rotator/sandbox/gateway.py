@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
 
@@ -61,7 +62,8 @@ class Gateway:
         route = _route(scope["raw_path"])
         listing = method == "GET" and route is not None and route.name is None
         state.counters.lists += listing
-        extra: Headers = ((b"x-request-id", request_id.encode()),)
+        date = formatdate(state.now(), usegmt=True)
+        extra: Headers = ((b"x-request-id", request_id.encode()), (b"date", date.encode()))
         limit = state.settings.limit
         if limit is not None:
             quota = state.limiter.take(limit, state.now())

@@ -14,8 +14,7 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.exposition import gzip_accepted
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -43,17 +42,19 @@ _HEADERS = {
 }
 
 Token = Callable[[], Awaitable[str]]
+Scrape = Callable[[str], tuple[bytes, str]]
+"""What Accept asks for → the metrics, and their media type."""
 
 
 def create_app(
     state: State,
-    registry: CollectorRegistry,
+    scrape: Scrape,
     token: Token | None,
     quit_: Callable[[], None] | None = None,
 ) -> ASGIApp:
     """`token` looks the token of POST up anew; without one, POST answers 403. `quit_` ends the
     process for whoever asks from loopback, which in a pod are its own containers."""
-    handlers = _Handlers(state, registry, token, quit_)
+    handlers = _Handlers(state, scrape, token, quit_)
     app = Starlette(
         routes=[
             Route("/", handlers.page),
@@ -76,12 +77,12 @@ class _Handlers:
     def __init__(
         self,
         state: State,
-        registry: CollectorRegistry,
+        scrape: Scrape,
         token: Token | None,
         quit_: Callable[[], None] | None,
     ) -> None:
         self._state = state
-        self._registry = registry
+        self._scrape = scrape
         self._token = token
         self._quit = quit_
 
@@ -93,21 +94,21 @@ class _Handlers:
         return HTMLResponse(text.encode(errors="replace"))
 
     async def metrics(self, request: Request) -> Response:
-        try:
-            encode, kind = choose_encoder(request.headers.get("accept", ""))
-        except (TypeError, ValueError):
-            raise HTTPException(400, "Accept: a version is no version; leave Accept out") from None
         zipped = gzip_accepted(request.headers.get("accept-encoding", ""))
 
-        def body() -> bytes:
-            text = encode(self._registry)
-            return gzip.compress(text, compresslevel=1) if zipped else text
+        def scrape() -> tuple[bytes, str]:
+            text, kind = self._scrape(request.headers.get("accept", ""))
+            return (gzip.compress(text, compresslevel=1) if zipped else text), kind
 
+        try:
+            # Thousands of series take a while; the loop has runs to attend to.
+            body, kind = await run_in_threadpool(scrape)
+        except (TypeError, ValueError):
+            raise HTTPException(400, "Accept: a version is no version; leave Accept out") from None
         headers = {"Content-Type": kind, "Vary": "Accept, Accept-Encoding"}
         if zipped:
             headers["Content-Encoding"] = "gzip"
-        # Thousands of series take a while; the loop has runs to attend to.
-        return Response(await run_in_threadpool(body), headers=headers)
+        return Response(body, headers=headers)
 
     async def livez(self, _: Request) -> Response:
         return _health(self._state.livez())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
 
+from rotator.observe.metrics import Metrics
 from rotator.sandbox.server import Sandbox
 from rotator.web.app import create_app
 from tests.e2e.test_rotate import GOOD
@@ -87,7 +87,7 @@ async def test_it_does_not_where_that_is_not_configured(installed: Deployment) -
 )
 async def test_nor_for_anybody_outside_of_the_pod(peer: str, status: int) -> None:
     told: list[bool] = []
-    app = create_app(HeldState(NOW), CollectorRegistry(), None, lambda: told.append(True))
+    app = create_app(HeldState(NOW), Metrics().scrape, None, lambda: told.append(True))
     transport = httpx.ASGITransport(app, client=(peer, 40000))
     async with httpx.AsyncClient(transport=transport, base_url="http://rotator") as client:
         assert (await client.post("/quitquitquit")).status_code == status

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import httpx
-from prometheus_client import CollectorRegistry
 
 from rotator.errors import LedgerError, RunInProgress
 from rotator.model import Outcome, Run
-from rotator.web.app import Token, create_app
+from rotator.observe.metrics import Metrics
+from rotator.web.app import Scrape, Token, create_app
 from rotator.web.server import serving
 from rotator.web.views import ConnectionView, Health, NoSuchRotation, RotationView
 
@@ -83,12 +83,12 @@ class HeldState:
 @asynccontextmanager
 async def web(
     state: HeldState,
-    registry: CollectorRegistry | None = None,
+    scrape: Scrape | None = None,
     token: Token | None = None,
     **options: float,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The real server on a free port of loopback, and a client of it."""
-    app = create_app(state, registry or CollectorRegistry(), token)
+    app = create_app(state, scrape or Metrics().scrape, token)
     async with (
         serving(app, "127.0.0.1", 0, **options) as address,
         httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client,

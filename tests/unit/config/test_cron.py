@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rotator.config.cron import cron_trigger, missed
+from rotator.config.cron import cron_trigger, scheduled_since
+from rotator.config.models import Schedule
 
 FRIDAY = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
 
@@ -85,4 +86,4 @@ def test_nonsense_is_refused(expression: str) -> None:
     ],
 )
 def test_a_missed_tick_is_seen(last: datetime, due: bool) -> None:
-    assert missed(cron_trigger("0 3 * * *", "UTC"), last, FRIDAY) is due
+    assert scheduled_since(Schedule(cron="0 3 * * *"), last, FRIDAY) is due

@@ -17,6 +17,7 @@ from rotator.config.references import resolve_local
 from rotator.model import Outcome, Result, Run, RunResult
 from rotator.observe.metrics import Metrics
 from rotator.web.views import ConnectionView, RotationView
+from tests.support.configuration import configured
 from tests.support.http_state import HeldState, web
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -237,12 +238,12 @@ async def test_a_run_is_started_with_the_token_that_the_file_holds_now(
 
 def metrics() -> Metrics:
     made = Metrics()
-    made.configured({"openai": ("prod",)})
+    made.configured(configured(openai={}))
     return made
 
 
 async def test_metrics_speak_the_format_that_is_asked_for(state: HeldState) -> None:
-    async with web(state, metrics().registry) as client:
+    async with web(state, metrics().scrape) as client:
         plain = await client.get("/metrics")
         assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
         found = {family.name for family in text_string_to_metric_families(plain.text)}
@@ -257,7 +258,7 @@ async def test_metrics_speak_the_format_that_is_asked_for(state: HeldState) -> N
 
 
 async def test_metrics_are_compressed_for_those_who_take_it(state: HeldState) -> None:
-    async with web(state, metrics().registry) as client:
+    async with web(state, metrics().scrape) as client:
         async with client.stream("GET", "/metrics", headers={"Accept-Encoding": "gzip"}) as answer:
             raw = b"".join([part async for part in answer.aiter_raw()])
         assert answer.headers["content-encoding"] == "gzip"

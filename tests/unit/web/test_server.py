@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
 
 from rotator.errors import ListenError
 from rotator.web.app import create_app
@@ -52,15 +51,17 @@ async def everything(raw: socket.socket) -> bytes:
             received += part
 
 
-def long_scrape() -> CollectorRegistry:
+def nothing(_: str) -> tuple[bytes, str]:
+    return b"", "text/plain"
+
+
+def long_scrape(_: str) -> tuple[bytes, str]:
     """Longer than all the buffers between the server and a client that doesn't read."""
-    registry = CollectorRegistry()
-    Gauge("rotator_long", "x" * 20_000_000, registry=registry)
-    return registry
+    return b"# x\n" * 5_000_000, "text/plain"
 
 
 async def test_it_answers_as_soon_as_its_address_is_known() -> None:
-    app = create_app(HeldState(NOW), CollectorRegistry(), None)
+    app = create_app(HeldState(NOW), nothing, None)
     async with serving(app, "localhost", 0) as address, httpx.AsyncClient(trust_env=False) as http:
         assert (await http.get(f"http://{address}/livez")).status_code == 200
 
@@ -81,7 +82,7 @@ async def test_signals_stay_with_the_daemon() -> None:
     ],
 )
 async def test_an_address_that_cant_be_had_is_one_line(host: str, port: int, remedy: str) -> None:
-    app = create_app(HeldState(NOW), CollectorRegistry(), None)
+    app = create_app(HeldState(NOW), nothing, None)
     with pytest.raises(ListenError) as refused:
         async with serving(app, host, port):
             raise AssertionError("it serves")
@@ -92,7 +93,7 @@ async def test_an_address_that_cant_be_had_is_one_line(host: str, port: int, rem
 
 
 async def test_a_port_in_use_is_one_line() -> None:
-    app = create_app(HeldState(NOW), CollectorRegistry(), None)
+    app = create_app(HeldState(NOW), nothing, None)
     async with serving(app, "127.0.0.1", 0) as address:
         with pytest.raises(ListenError, match=f"http.listen {address}: the port is in use"):
             async with serving(app, "127.0.0.1", int(address.rpartition(":")[2])):
@@ -119,7 +120,7 @@ async def test_a_request_that_never_ends_is_cut(start: bytes) -> None:
 
 async def test_an_answer_that_is_taken_too_slowly_is_cut() -> None:
     async with (
-        web(HeldState(NOW), long_scrape(), deadline=0.5) as client,
+        web(HeldState(NOW), long_scrape, deadline=0.5) as client,
         connected(client) as raw,
     ):
         await send(raw, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -170,7 +171,7 @@ async def test_it_ends_soon_whatever_clients_do(start: bytes) -> None:
 async def test_an_answer_under_way_is_given_before_the_end() -> None:
     state = HeldState(NOW)
     state.answering.clear()
-    app = create_app(state, CollectorRegistry(), None)
+    app = create_app(state, nothing, None)
     async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE) as http:
         async with serving(app, "127.0.0.1", 0) as address:
             asked = asyncio.create_task(http.get(f"http://{address}/api/v1/runs"))

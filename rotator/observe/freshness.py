@@ -1,0 +1,102 @@
+"""How soon connections follow their secrets: what the service level objective counts.
+
+Pure: it is told what happens and what time it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rotator.model import Change, Outcome, Result, Verdict
+
+IN_TIME = timedelta(minutes=15)
+"""Within this time of its secret's change a connection is to be seen READY with it."""
+
+Key = tuple[str, str]
+"""Target and name of a connection."""
+
+
+@dataclass(slots=True)
+class _Behind:
+    """A connection that does not have what its secret holds."""
+
+    rotation: str
+    since: datetime
+    counted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One change of one connection's secret, counted once."""
+
+    rotation: str
+    target: str
+    in_time: bool
+
+
+@dataclass(slots=True)
+class Freshness:
+    """Each change of a connection's secret counts once: in time when it is verified in time, and
+    late as soon as it can't be any more."""
+
+    _behind: dict[Key, _Behind] = field(default_factory=dict)
+
+    def planned(self, rotation: str, change: Change, began: datetime, *, watched: bool) -> None:
+        """`began` is the start of the run: who only has a schedule asks for no more than that the
+        schedule is kept, and who never was rotated, or drifted, has no change to follow."""
+        if not change.update:
+            return
+        since = began
+        credential, record = change.credential, change.record
+        if (
+            watched
+            and change.verdict is Verdict.CHANGED
+            and credential is not None
+            and credential.changed_at is not None
+            and record is not None
+            and record.secret_version != credential.secret_version
+        ):
+            since = min(began, credential.changed_at)
+        key = change.connection.target, change.connection.name
+        # Another change before the last one arrived leaves the connection behind since the first.
+        self._behind.setdefault(key, _Behind(rotation, since))
+
+    def settled(self, outcome: Outcome) -> tuple[Counted | None, float | None]:
+        """What counts now, and the seconds that the change took to arrive."""
+        key = outcome.target, outcome.connection
+        behind = self._behind.get(key)
+        if behind is None or outcome.result is not Result.ROTATED:
+            return None, None
+        del self._behind[key]
+        took = max(timedelta(0), outcome.at - behind.since)
+        counted = Counted(behind.rotation, outcome.target, took <= IN_TIME)
+        return (None if behind.counted else counted), took.total_seconds()
+
+    def overdue(self, now: datetime) -> list[Counted]:
+        """Those that can't be in time any more, each once."""
+        late = []
+        for (target, _), behind in self._behind.items():
+            if not behind.counted and now - behind.since > IN_TIME:
+                behind.counted = True
+                late.append(Counted(behind.rotation, target, in_time=False))
+        return late
+
+    def listed(self, rotation: str, targets: Collection[str], present: Collection[Key]) -> None:
+        """What is gone is behind no more."""
+        self._drop(
+            lambda key, behind: (
+                behind.rotation == rotation and key[0] in targets and key not in present
+            )
+        )
+
+    def forget(self, rotation: str) -> None:
+        self._drop(lambda _, behind: behind.rotation == rotation)
+
+    def clear(self) -> None:
+        self._behind.clear()
+
+    def _drop(self, gone: Callable[[Key, _Behind], bool]) -> None:
+        for key in [key for key, behind in self._behind.items() if gone(key, behind)]:
+            del self._behind[key]
