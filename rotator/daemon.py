@@ -67,6 +67,8 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         await generations.replace(config)
         metrics.configured(config)
         metrics.reloaded(successful=True)
+        if candidate is not None:
+            metrics.coordinated(str(candidate.api.place))
         await _restore(metrics, ledger, config)
         duties = Duties(path, ledger, generations, runner, metrics, contacts, clock, stop)
         hints.append(duties.on_hint)

@@ -37,6 +37,12 @@ class Metrics:
             "Whether this process rotates: 1 in one replica, 0 in those that follow it.",
             registry=registry,
         )
+        self._coordination = Gauge(
+            "rotator_coordination_info",
+            "1 where one of several replicas leads: by which Lease.",
+            ["lease"],
+            registry=registry,
+        )
         self._reload = Gauge(
             "rotator_config_last_reload_successful",
             "Whether the configuration was taken when it was last read.",
@@ -72,6 +78,9 @@ class Metrics:
 
     def reloaded(self, *, successful: bool) -> None:
         self._reload.set(successful)
+
+    def coordinated(self, lease: str) -> None:
+        self._coordination.labels(lease).set(1)
 
     def leader(self, *, leads: bool) -> None:
         self._leader.set(leads)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from rotator.config.models import SourceConfig, VaultSource
 from rotator.model import (
     Event,
     HeldLease,
@@ -49,6 +50,12 @@ class SourceSeries:
             ["source"],
             registry=registry,
         )
+        self._replaceable = Gauge(
+            "rotator_source_token_replaceable",
+            "Whether rotator can log in anew when the token ends: not where it was given one.",
+            ["source"],
+            registry=registry,
+        )
         self._lease_expiry = Gauge(
             "rotator_lease_expiry_timestamp_seconds",
             "When the first of the leases that are in use ends unless it is renewed.",
@@ -85,17 +92,27 @@ class SourceSeries:
             case _:
                 pass
 
-    def configured(self, sources: Iterable[str], rotations: Iterable[str]) -> None:
+    def configured(self, sources: Mapping[str, SourceConfig], rotations: Collection[str]) -> None:
         present, ruled = set(sources), set(rotations)
         for gone in self._sources - present:
-            for metric in (self._reads, self._read_seconds, self._success, self._tokens):
+            for metric in (
+                self._reads,
+                self._read_seconds,
+                self._success,
+                self._tokens,
+                self._replaceable,
+            ):
                 metric.remove_by_labels({"source": gone})
         for gone in self._rotations - ruled:
             self._lease_changes.remove_by_labels({"rotation": gone})
         self._sources, self._rotations = present, ruled
-        for source in present:
-            self._reads.labels(source, "ok")
-            self._read_seconds.labels(source)
+        for name, source in sources.items():
+            self._reads.labels(name, "ok")
+            self._read_seconds.labels(name)
+            if isinstance(source, VaultSource):
+                self._replaceable.labels(name).set(source.auth.method != "token")
+            else:
+                self._replaceable.remove_by_labels({"source": name})
 
     def hide(self) -> None:
         for gauge in (self._tokens, self._lease_expiry, self._leases):

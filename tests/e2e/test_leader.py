@@ -295,7 +295,11 @@ async def test_a_follower_answers_and_refuses_to_rotate(stage: Stage) -> None:
         assert refused.status_code == 503
         assert "a leads" in refused.json()["error"]
         assert (await client.get("/readyz")).json()["checks"]["coordination"] == "a leads"
-        assert "rotator_leader 0.0" in (await client.get("/metrics")).text
+        shown = (await client.get("/metrics")).text
+        assert "rotator_leader 0.0" in shown
+        lease = f"Lease default/{stage.cluster.name}"
+        assert f'rotator_coordination_info{{lease="{lease}"}} 1.0' in shown
+        assert "rotator_run_last_timestamp_seconds{" not in shown, "the leader's runs"
     async with leader.daemon.client() as client:
         assert "rotator_leader 1.0" in (await client.get("/metrics")).text
         told = (await client.get("/readyz")).json()["checks"]["coordination"]

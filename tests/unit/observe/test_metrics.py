@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
+from rotator.config.models import VaultSource
 from rotator.model import (
     Change,
     Connection,
@@ -442,6 +443,23 @@ def test_a_source_that_is_gone_takes_its_series_with_it() -> None:
     assert text_of(metrics).count('source="files"') > 10
     metrics.configured(configured(openai={}).model_copy(update={"sources": {}}))
     assert 'source="files"' not in text_of(metrics)
+
+
+def test_a_token_that_somebody_brings_is_told_from_one_that_rotator_gets_itself() -> None:
+    config, metrics = configured(openai={}), Metrics()
+    auths = {
+        "given": {"method": "token", "token": {"env": "VAULT_TOKEN"}},
+        "own": {"method": "kubernetes", "role": "rotator"},
+    }
+    sources = {
+        name: VaultSource.model_validate({"kind": "vault", "url": "https://v", "auth": auth})
+        for name, auth in auths.items()
+    }
+    metrics.configured(config.model_copy(update={"sources": {**config.sources, **sources}}))
+    name = "rotator_source_token_replaceable"
+    assert [value(metrics, name, source=each) for each in ("given", "own", "files")] == [0, 1, None]
+    metrics.configured(config.model_copy(update={"sources": {"own": config.sources["files"]}}))
+    assert value(metrics, name, source="own") is None
 
 
 def test_changes_of_secrets_count_once_in_time_or_late() -> None:
