@@ -51,7 +51,7 @@ $(VENV)-uv/bin/uv:
 lock: | $(UV) ## renew the lock file
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade \
-		--extra vault --extra aws --extra demo --group dev \
+		--extra vault --extra aws --extra otel --extra demo --group dev \
 		--output-file requirements.lock pyproject.toml
 
 IMAGE ?= localhost/rotator:dev
