@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rotator.model import Connection
+from rotator.observe.text import utf8
 
 PHASES = ("READY", "PENDING", "INVALID_AUTH", "UNREACHABLE")
 """Always shown for each connection, beside the one that it is in, if that is another."""
@@ -87,9 +88,9 @@ class Connections(Collector):
             "When the connection was last seen READY after an update.",
         )
         for (target, connection), series in list(self._series.items()) if self._shown else ():
-            place = [target, _utf8(connection)]
+            place = [target, utf8(connection)]
             if series.phase is not None:
-                present = _utf8(series.phase)
+                present = utf8(series.phase)
                 for phase in PHASES if present in PHASES else (*PHASES, present):
                     phases.add_metric([*place, phase], float(phase == present))
             if series.rotated is not None:
@@ -101,8 +102,3 @@ class Connections(Collector):
 
 def _times(name: str, text: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, text, labels=["target", "connection", "rotation"])
-
-
-def _utf8(text: str) -> str:
-    """JSON can carry half a character (`\\ud800`), and one of those would end every scrape."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
