@@ -72,7 +72,7 @@ sbom: setup shipped ## dist/rotator.cdx.json: what the image ships of Python, as
 shipped: setup
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(SHIPPED)
 	@$(UV) pip install --quiet --exact --compile-bytecode --python $(SHIPPED)/bin/python \
-		--constraint requirements.lock --build-constraint requirements.lock --editable '.[vault,aws]'
+		--constraint requirements.lock --build-constraint requirements.lock --editable '.[vault,aws,otel]'
 
 clean: ## all that was made here
 	@rm -rf $(VENV) $(VENV)-uv .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
