@@ -99,6 +99,7 @@ class _Session(requests.Session):
 
     def __init__(self, trouble: _Trouble) -> None:
         super().__init__()
+        self.trust_env = False  # a password of .netrc would replace the collector's own token
         self._trouble = trouble
 
     def request(self, *args: Any, **named: Any) -> requests.Response:

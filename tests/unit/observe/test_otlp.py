@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -110,6 +111,19 @@ async def test_a_sampler_that_takes_none(on: On, collector: Collector) -> None:
     async with on(OTEL_TRACES_SAMPLER="always_off") as observe:
         one_run(observe)
     assert collector.requests == []
+
+
+async def test_nothing_else_of_the_environment_is_picked_up(
+    on: On, collector: Collector, tmp_path: Path
+) -> None:
+    """A proxy would see the token; a password of .netrc would replace it."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login canary password canary")
+    proxy = f"http://127.0.0.1:{free_port()}"
+    async with on(HTTP_PROXY=proxy, http_proxy=proxy, NETRC=str(netrc)) as observe:
+        one_run(observe)
+    (request,) = collector.requests
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
 
 
 async def test_compressed(on: On, collector: Collector) -> None:
