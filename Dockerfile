@@ -14,7 +14,7 @@ COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY rotator/ rotator/
 RUN python3 -m venv --without-pip /opt/rotator \
     && /opt/uv/bin/uv pip install --no-cache --link-mode copy --python /opt/rotator/bin/python \
-        --constraint requirements.lock --build-constraint requirements.lock '.[vault,aws]'
+        --constraint requirements.lock --build-constraint requirements.lock '.[vault,aws,otel]'
 # Of botocore's 400 services only those that rotator asks, and of boto3 no service (it is botocore
 # that is used). Then the same bytes from the same commit: compiled files go by the hash of their
 # source instead of its time, and nothing tells when it was built.

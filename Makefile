@@ -51,7 +51,7 @@ $(VENV)-uv/bin/uv:
 lock: | $(UV) ## renew the lock file
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade \
-		--extra vault --extra aws --extra demo --group dev \
+		--extra vault --extra aws --extra otel --extra demo --group dev \
 		--output-file requirements.lock pyproject.toml
 
 IMAGE ?= localhost/rotator:dev
@@ -72,7 +72,7 @@ sbom: setup shipped ## dist/rotator.cdx.json: what the image ships of Python, as
 shipped: setup
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(SHIPPED)
 	@$(UV) pip install --quiet --exact --compile-bytecode --python $(SHIPPED)/bin/python \
-		--constraint requirements.lock --build-constraint requirements.lock --editable '.[vault,aws]'
+		--constraint requirements.lock --build-constraint requirements.lock --editable '.[vault,aws,otel]'
 
 clean: ## all that was made here
 	@rm -rf $(VENV) $(VENV)-uv .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -25,6 +27,7 @@ from rotator.coordination.term import Term
 from rotator.errors import ConfigurationError, PlanRefused, Problem
 from rotator.ledger import SqlLedger
 from rotator.model import Connection, Event, HeldLease, Outcome, Record, Run, Settled, SourceState
+from rotator.observe.tracing import traced
 from rotator.ports import Observer
 from rotator.progress import progress
 from rotator.rotation.keep import Keeper
@@ -75,6 +78,11 @@ def _tell(line: str) -> None:
     click.echo(line, err=True)
 
 
+def _warn(level: int, _: str, words: str) -> None:
+    if level >= logging.WARNING:
+        click.echo(f"Warning: traces: {words}", err=True)
+
+
 async def _rotated(
     config: Config, chosen: tuple[str, ...], term: Term, *, only: str | None, force: bool
 ) -> list[tuple[Run, list[Outcome]]]:
@@ -88,8 +96,11 @@ async def _rotated(
             outcomes.setdefault(event.outcome.run_id, []).append(event.outcome)
 
     with progress(wanted=sys.stderr.isatty()) as draw:
-        opened = _opened(config, collect, draw, may_write=lambda: not term.is_set())
-        async with opened as (world, _):
+        async with (
+            traced(os.environ, SystemClock(), _warn) as traces,
+            _opened(config, collect, draw, traces, may_write=lambda: not term.is_set()) as opened,
+        ):
+            world, _ = opened
 
             async def one(name: str) -> Run:
                 order = Order(name, "command", only, force)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from rotator.ledger import SqlLedger
 from rotator.model import Event, SecretHinted
 from rotator.observe import log as logs
 from rotator.observe.metrics import Metrics
+from rotator.observe.tracing import traced
 from rotator.runner import Runner
 from rotator.state import DaemonState
 from rotator.web.app import create_app
@@ -55,8 +57,9 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
             for take in hints:
                 take(event)
 
-    observe = fan_out(metrics, logs.Log(), contacts, hinted)
     async with AsyncExitStack() as stack:
+        traces = await stack.enter_async_context(traced(os.environ, clock, _tell))
+        observe = fan_out(metrics, logs.Log(), contacts, hinted, traces)
         ledger, key = await stack.enter_async_context(open_ledger(config.ledger, clock))
         pool = SourcePool(key, observe, clock)
         generations = Generations(
@@ -91,6 +94,10 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         address = await stack.enter_async_context(serving(app, config.http.host, config.http.port))
         heed_signals(stop, duties.reload)
         await _live(duties, candidate, address, until_file)
+
+
+def _tell(level: int, event: str, words: str) -> None:
+    log.log(level, event, extra={"reason": words})
 
 
 async def _restore(metrics: Metrics, ledger: SqlLedger, config: Config) -> None:

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+from rotator.context import present_run
+
 USABLE_PHASES = frozenset({"READY", "ACTIVE"})
 """READY is the word of the documentation, ACTIVE that of the contract's enumeration."""
 
@@ -422,6 +424,8 @@ class RequestAnswered:
     ahead: float | None = None
     """Seconds by which the target's clock is ahead of ours, where the answer was looked at for it.
     """
+    run_id: str | None = field(default_factory=present_run, kw_only=True)
+    """That it was made for, if any: known where the event is made, and nowhere later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +439,8 @@ class SourceRead:
     seconds: float
     reason: str = ""
     """Of a failure, in words."""
+    run_id: str | None = field(default_factory=present_run, kw_only=True)
+    """As that of RequestAnswered. What several wait for belongs to the run that asked first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from rotator.model import Event, Listed, Outcome, Planned, Record, Result, Settled, Verdict
+from rotator.observe.text import utf8
 
 PHASES = ("READY", "PENDING", "INVALID_AUTH", "UNREACHABLE")
 """Always shown for each connection, beside the one that it is in, if that is another."""
@@ -169,9 +170,9 @@ class ConnectionSeries(Collector):
             for family in (_ROTATED, _VERIFIED)
         )
         for (target, name), series in list(self._series.items()) if self._shown else ():
-            place = [target, _utf8(name)]
+            place = [target, utf8(name)]
             for phase, holds in series.phases():
-                phases.add_metric([*place, _utf8(phase)], float(holds))
+                phases.add_metric([*place, utf8(phase)], float(holds))
             if series.rotated is not None:
                 rotated.add_metric([*place, series.rotation], series.rotated)
             if series.verified is not None:
@@ -187,9 +188,4 @@ def _escaped(text: str) -> str:
 
     https://prometheus.io/docs/instrumenting/exposition_formats/#text-format-details
     """
-    return _utf8(text).replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def _utf8(text: str) -> str:
-    """JSON can carry half a character (`\\ud800`), and one of those would end every scrape."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
+    return utf8(text).replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

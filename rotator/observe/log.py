@@ -155,6 +155,7 @@ class Log:
                     status=event.status,
                     seconds=round(event.seconds, 3),
                     request_id=event.request_id,
+                    run=event.run_id,
                 )
             case SourceRead():
                 failed = event.result != "ok"
@@ -166,6 +167,7 @@ class Log:
                     result=event.result,
                     seconds=round(event.seconds, 3),
                     reason=event.reason or None,
+                    run=event.run_id,
                 )
             case LeaseChanged():
                 self._lease_changed(event)

@@ -119,8 +119,9 @@ class SourceSeries:
             gauge.clear()
 
     def _read(self, event: SourceRead) -> None:
-        self._reads.labels(event.source, event.result).inc()
-        self._read_seconds.labels(event.source).observe(event.seconds)
+        run = {"run_id": event.run_id} if event.run_id else None
+        self._reads.labels(event.source, event.result).inc(exemplar=run)
+        self._read_seconds.labels(event.source).observe(event.seconds, run)
         if event.result == "ok" and event.operation in {"read", "probe"}:
             self._success.labels(event.source).set(self._now().timestamp())
 

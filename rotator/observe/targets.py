@@ -82,8 +82,9 @@ class TargetSeries:
             self._verify_seconds.labels(target)
 
     def _request(self, event: RequestAnswered) -> None:
-        self._requests.labels(event.target, event.method, event.status).inc()
-        self._request_seconds.labels(event.target, event.method).observe(event.seconds)
+        run = {"run_id": event.run_id} if event.run_id else None
+        self._requests.labels(event.target, event.method, event.status).inc(exemplar=run)
+        self._request_seconds.labels(event.target, event.method).observe(event.seconds, run)
         if event.status == "429":
             self._throttled.labels(event.target).inc()
         if event.status.startswith("2"):

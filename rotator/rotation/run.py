@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from rotator.context import working_for
 from rotator.errors import LedgerError, PlanRefused, RotatorError
 from rotator.model import (
     Change,
@@ -63,7 +64,8 @@ async def execute(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
             await world.ledger.begin(run)
             world.observe(RunStarted(run))
             try:
-                run = await _rotate(world, order, run, stop)
+                with working_for(run.id):
+                    run = await _rotate(world, order, run, stop)
             except RotatorError as error:
                 refused = isinstance(error, PlanRefused)
                 result = RunResult.REFUSED if refused else RunResult.FAILED

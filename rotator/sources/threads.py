@@ -6,6 +6,7 @@ import asyncio
 import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping
+from contextvars import copy_context
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
@@ -158,7 +159,10 @@ class ThreadedSource:
                 return  # the loop has ended, and with it whoever waited
 
         try:
-            threading.Thread(target=work, name=f"source {self._name}", daemon=True).start()
+            # In the context of who asks, so that a login tells which run it was for.
+            threading.Thread(
+                target=copy_context().run, args=(work,), name=f"source {self._name}", daemon=True
+            ).start()
         except RuntimeError:
             raise SourceUnavailable(
                 self._name, path, "the machine lets rotator start no more threads"

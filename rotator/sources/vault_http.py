@@ -7,9 +7,7 @@ exceptions hold whole bodies. Its adapter is where all of that is settled.
 
 from __future__ import annotations
 
-import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
@@ -17,19 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rotator.config.models import VaultSource
+from rotator.requests_light import requests
 from rotator.sources.text import NotAnObject, json_object
 from rotator.sources.vault_tls import Certificates
 
-with warnings.catch_warnings():
-    # requests would load 3 MiB (measured) to guess the encoding of text; here, all is JSON.
-    warnings.simplefilter("ignore")
-    _guesser = sys.modules.get("charset_normalizer")
-    sys.modules.setdefault("charset_normalizer", None)  # type: ignore[arg-type] # None: not to be imported
-    import requests
-
-    if _guesser is None:
-        del sys.modules["charset_normalizer"]
-
+# isort: split
+# These import requests too, so after it.
 import hvac
 from hvac.adapters import RawAdapter
 from requests.adapters import HTTPAdapter

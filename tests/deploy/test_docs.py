@@ -54,6 +54,20 @@ def test_the_values_of_the_ten_minutes_work(text: str, tmp_path: Path) -> None:
     assert "flink/openai" in policy.stdout
 
 
+def test_the_values_for_traces_work() -> None:
+    page = (ROOT / "deploy" / "tracing.md").read_text()
+    (text,) = [text for kind, text in _BLOCK.findall(page) if kind == "yaml"]
+    values: dict[str, Any] = yaml.safe_load(VALUES[0]) | yaml.safe_load(text)
+    found = manifests(values)
+    for manifest in found:
+        check_schema(manifest, VERSIONS[-1])
+    (deployment,) = of_kind(found, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert set(map(str, values["extraEnv"])) <= set(map(str, container["env"]))
+    (policy,) = of_kind(found, "NetworkPolicy")
+    assert {"protocol": "TCP", "port": 4318} in policy["spec"]["egress"][1]["ports"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     links = [link for link, _ in _LINK.findall(page.read_text()) if "://" not in link]
