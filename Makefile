@@ -2,7 +2,7 @@
 #   make demo    sets up, and runs the whole job in front of your eyes
 #   make test    sets up, and passes the tests
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint types contracts check lock setup image image-test sbom shipped clean
+.PHONY: help demo test bench lint types contracts check lock setup image image-test sbom shipped screenshots clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -62,6 +62,9 @@ image: ## the container image, with docker, podman or buildah; IMAGE=name, BASE=
 
 image-test: setup image sbom ## runs it read-only, without capabilities, in 128 MiB
 	@ROTATOR_TEST_IMAGE=$(IMAGE) ROTATOR_TEST_BASE=$(BASE) $(BIN)/python -m pytest tests/image -s $(ARGS)
+
+screenshots: setup ## the pictures of the page, as the README shows them
+	@ROTATOR_SCREENSHOTS=deploy/screenshots $(BIN)/python -m pytest --quiet tests/e2e/test_page.py -k pictures
 
 sbom: setup shipped ## dist/rotator.cdx.json: what the image ships of Python, as CycloneDX
 	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \

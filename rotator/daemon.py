@@ -23,6 +23,8 @@ from rotator.health import Clocks, Contacts
 from rotator.ledger import SqlLedger
 from rotator.model import Event, SecretHinted
 from rotator.observe import log as logs
+from rotator.observe.listings import Listings
+from rotator.observe.live import Live
 from rotator.observe.metrics import Metrics
 from rotator.observe.tracing import traced
 from rotator.runner import Runner
@@ -50,6 +52,7 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
     if not isinstance(config.coordination, NoCoordination):
         candidate = elector(config.coordination, clock)
     metrics, contacts, stop = Metrics(), Contacts(clock.monotonic()), asyncio.Event()
+    listings, live = Listings(), Live()
     hints: list[Callable[[SecretHinted], None]] = []
 
     def hinted(event: Event) -> None:
@@ -59,7 +62,7 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
 
     async with AsyncExitStack() as stack:
         traces = await stack.enter_async_context(traced(os.environ, clock, _tell))
-        observe = fan_out(metrics, logs.Log(), contacts, hinted, traces)
+        observe = fan_out(metrics, logs.Log(), contacts, listings, live, hinted, traces)
         ledger, key = await stack.enter_async_context(open_ledger(config.ledger, clock))
         pool = SourcePool(key, observe, clock)
         generations = Generations(
@@ -73,7 +76,7 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         if candidate is not None:
             metrics.coordinated(str(candidate.api.place))
         await _restore(metrics, ledger, config)
-        duties = Duties(path, ledger, generations, runner, metrics, contacts, clock, stop)
+        duties = Duties(path, ledger, generations, runner, metrics, listings, contacts, clock, stop)
         hints.append(duties.on_hint)
         state = DaemonState(
             generations,
@@ -83,6 +86,8 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
             clock,
             duties.schedule.next_run,
             Clocks.of(clock),
+            listings,
+            live,
             candidate,
         )
         app = create_app(
@@ -122,7 +127,7 @@ async def _live(
     duties: Duties, candidate: Elector | None, address: str, until_file: Path | None
 ) -> None:
     """Raises what a task of the daemon's own died of: rather no process than half of one."""
-    duties.metrics.leader(leads=False)
+    duties.follow()
     duties.schedule.start(duties.config.rotations)
     duties.on_heartbeat()
     async with AsyncExitStack() as stack:
@@ -154,7 +159,7 @@ async def _lead_in_turn(duties: Duties, candidate: Elector) -> None:
         term = await candidate.terms.get()
         await duties.lead(term, taken_over=candidate.taken_over)
         await term.wait()
-        duties.metrics.leader(leads=False)
+        duties.follow()
 
 
 async def _until_told(

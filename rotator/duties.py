@@ -17,6 +17,7 @@ from rotator.health import Contacts, news
 from rotator.ledger import SqlLedger
 from rotator.model import SecretHinted, SourceState
 from rotator.observe import log as logs
+from rotator.observe.listings import Listings
 from rotator.observe.metrics import Metrics
 from rotator.ports import Clock
 from rotator.rotation.keep import Keeper
@@ -41,6 +42,7 @@ class Duties:
     generations: Generations
     runner: Runner
     metrics: Metrics
+    listings: Listings
     contacts: Contacts
     clock: Clock
     stop: asyncio.Event
@@ -171,6 +173,11 @@ class Duties:
             trigger = trigger_at_once(rule, last, self.clock.now(), taken_over=taken_over)
             if trigger is not None:
                 self._start(name, trigger)
+
+    def follow(self) -> None:
+        """Another process leads, or nobody does yet: what was seen here grows old."""
+        self.metrics.leader(leads=False)
+        self.listings.clear()
 
     async def first_contact(self) -> None:
         """Reach every target and source once, so that readyz knows before the first tick.

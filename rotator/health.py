@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from rotator.model import Event, RequestAnswered, SourceRead, SourceState
+from rotator.model import Event, RequestAnswered, SourceRead, SourceState, TokenSeen
 from rotator.ports import Clock
 from rotator.schedule import HEARTBEAT
 
@@ -50,6 +50,7 @@ class Contacts:
     _beat: float
     _reached: set[str] = field(default_factory=set)
     _states: dict[str, SourceState] = field(default_factory=dict)
+    _tokens: dict[str, datetime | None] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _kept: float = field(init=False)
 
@@ -67,8 +68,14 @@ class Contacts:
                 known = self._states.get(source) or SourceState(source, None)
                 since = known.failing_since or self.now()
                 self._states[source] = replace(known, failing_since=since, reason=reason)
+            case TokenSeen(source, ends_at):
+                self._tokens[source] = ends_at
             case _:
                 pass
+
+    def token_ends_at(self, source: str) -> datetime | None:
+        """None where it never does, or where nobody has seen it."""
+        return self._tokens.get(source)
 
     def beat(self, monotonic: float) -> None:
         self._beat = monotonic

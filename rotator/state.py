@@ -12,11 +12,23 @@ from rotator.errors import LedgerError
 from rotator.generations import Generations
 from rotator.health import Clocks, Contacts
 from rotator.ledger import SqlLedger
-from rotator.model import Outcome, Run
+from rotator.model import Connection, Outcome, Record, Run
+from rotator.observe.listings import Listings
+from rotator.observe.live import Live
 from rotator.ports import Clock
 from rotator.rotation.run import Order
 from rotator.runner import Runner
-from rotator.web.views import ConnectionView, Health, NoSuchRotation, RotationView
+from rotator.web.views import (
+    ConnectionView,
+    Health,
+    LeaseView,
+    NoSuchRotation,
+    ProgressView,
+    RotationView,
+    SourceView,
+)
+
+MOST_OUTCOMES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +40,8 @@ class DaemonState:
     clock: Clock
     next_run: Callable[[str], datetime | None]
     clocks: Clocks
+    listings: Listings
+    live: Live
     elector: Elector | None = None
     """None: this process is the only one."""
 
@@ -97,24 +111,99 @@ class DaemonState:
             next_run=self.next_run(name),
             running=running.id if running else None,
             last_run=await self.ledger.last_run(name),
+            cron=schedule.cron if schedule else None,
+            timezone=schedule.timezone if schedule else None,
+            progress=self.progress(running.id) if running else None,
         )
 
+    def leader(self) -> str | None:
+        if self.elector is None or self.runner.may_write():
+            return None
+        return self.elector.holder
+
     async def connections(self) -> list[ConnectionView]:
+        """What the ledger has on record and what was seen, but for what is surely gone."""
+        records = {(r.target, r.connection): r for r in await self.ledger.all_records()}
+        seen: dict[tuple[str, str], tuple[str, Connection]] = {}
+        for rotation, connection in self.listings:
+            key = connection.target, connection.name
+            record = records.get(key)
+            if key not in seen or (record is not None and record.rotation == rotation):
+                seen[key] = rotation, connection
+        for key, record in list(records.items()):
+            if key not in seen and self.listings.knows(record.rotation, record.target):
+                del records[key]
         return [
-            ConnectionView(
-                target=record.target,
-                connection=record.connection,
-                rotation=record.rotation,
-                phase=record.phase,
-                stage=str(record.stage),
-                rotated_at=record.rotated_at,
-                verified_at=record.verified_at,
-                secret_version=record.secret_version,
-                error=record.error,
-                run=record.run_id,
-            )
-            for record in await self.ledger.all_records()
+            self._connection(key, records.get(key), *seen.get(key, (None, None)))
+            for key in sorted(records.keys() | seen.keys())
         ]
+
+    def _connection(
+        self,
+        key: tuple[str, str],
+        record: Record | None,
+        rotation: str | None,
+        seen: Connection | None,
+    ) -> ConnectionView:
+        target, name = key
+        by = record.rotation if record else rotation or ""
+        rule = self._config.rotations.get(by)
+        rotated_at = record.rotated_at if record else None
+        max_age = rule.max_age if rule else None
+        old = bool(max_age and rotated_at and self.clock.now() - rotated_at > max_age)
+        return ConnectionView(
+            target=target,
+            connection=name,
+            rotation=by,
+            phase=seen.phase if seen else record.phase if record else None,
+            stage=str(record.stage) if record else "unknown",
+            rotated_at=rotated_at,
+            verified_at=record.verified_at if record else None,
+            secret_version=record.secret_version if record else None,
+            error=record.error if record else None,
+            run=record.run_id if record else None,
+            type=seen.type if seen else None,
+            endpoint=seen.endpoint if seen else None,
+            too_old=old,
+        )
+
+    async def outcomes(self, target: str, connection: str) -> tuple[Outcome, ...]:
+        return await self.ledger.outcomes_of(target, connection, limit=MOST_OUTCOMES)
+
+    async def sources(self) -> list[SourceView]:
+        known = {state.source: state for state in self.contacts.states()}
+        return [
+            SourceView(
+                name=name,
+                kind=source.kind,
+                ok_at=known[name].ok_at if name in known else None,
+                failing_since=known[name].failing_since if name in known else None,
+                reason=known[name].reason if name in known else "",
+                token_ends_at=self.contacts.token_ends_at(name),
+            )
+            for name, source in self._config.sources.items()
+        ]
+
+    async def leases(self) -> list[LeaseView]:
+        return [
+            LeaseView(
+                id=lease.id,
+                source=lease.ref.source,
+                holder=lease.ref.holder,
+                rotation=lease.rotation,
+                state=str(lease.state),
+                made_at=lease.made_at,
+                expires_at=lease.expires_at,
+                revoke_at=lease.revoke_at,
+            )
+            for lease in await self.ledger.leases()
+        ]
+
+    def progress(self, run_id: str) -> ProgressView | None:
+        found = self.live.progress(run_id)
+        if found is None:
+            return None
+        return ProgressView(found.total, found.put, found.settled, found.failed)
 
     async def runs(self, rotation: str | None, limit: int) -> tuple[Run, ...]:
         return await self.ledger.runs(rotation, limit=limit)

@@ -15,7 +15,7 @@ _DAY = r"(?:[0-7]|sun|mon|tue|wed|thu|fri|sat)"
 _WEEKDAY_PART = re.compile(
     rf"(?P<first>\*|{_DAY})(?:-(?P<last>{_DAY}))?(?:/(?P<step>[1-7]))?", re.IGNORECASE
 )
-_ALIASES = {
+ALIASES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
     "@weekly": "0 0 * * sun",
@@ -30,7 +30,7 @@ def cron_trigger(expression: str, timezone: str, jitter: timedelta = timedelta(0
     (https://github.com/agronholm/apscheduler/issues/286). A day of the month together with a
     weekday is refused: crontab takes either, APScheduler wants both.
     """
-    fields = _ALIASES.get(expression.strip(), expression).split()
+    fields = ALIASES.get(expression.strip(), expression).split()
     if len(fields) not in {5, 6}:
         raise ValueError(f"it has {len(fields)} fields")
     second = fields[0] if len(fields) == 6 else "0"

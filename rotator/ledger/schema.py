@@ -144,5 +144,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             source TEXT PRIMARY KEY, ok_at TEXT, failing_since TEXT,
             reason TEXT NOT NULL) WITHOUT ROWID""",
     ),
+    ("CREATE INDEX outcomes_connection ON outcomes (connection, target, number)",),
 )
 """Each step is a change that was released; it is never edited, only followed by another."""

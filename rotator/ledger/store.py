@@ -231,6 +231,16 @@ class SqlLedger:
             statement = statement.where(outcomes.c.at >= rows.stamp(since))
         return tuple(rows.outcome(row) for row in await self._all(statement))
 
+    async def outcomes_of(self, target: str, name: str, *, limit: int) -> tuple[Outcome, ...]:
+        """Of one connection, the newest first."""
+        statement = (
+            outcomes.select()
+            .where(outcomes.c.target == target, outcomes.c.connection == name)
+            .order_by(outcomes.c.number.desc())
+            .limit(limit)
+        )
+        return tuple(rows.outcome(row) for row in await self._all(statement))
+
     async def seen_versions(self, rotation: str) -> Mapping[SecretRef, str]:
         statement = secrets_seen.select().where(secrets_seen.c.rotation == rotation)
         return {rows.ref_value(row["ref"]): row["version"] for row in await self._all(statement)}

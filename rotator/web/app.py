@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Any
@@ -19,12 +19,12 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rotator.errors import RotatorError, RunInProgress, ValueUnavailable
-from rotator.web.page import CSS_DIGEST, page
+from rotator.web.pages import Pages
 from rotator.web.views import ConnectionView, Health, NoSuchRotation, State
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,9 @@ MOST_ROWS = 10_000
 """Of one answer."""
 _MOST_OFFSET = 999_999
 _HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src '{CSS_DIGEST}'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
+    "img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -55,15 +56,21 @@ def create_app(
     """`token` looks the token of POST up anew; without one, POST answers 403. `quit_` ends the
     process for whoever asks from loopback, which in a pod are its own containers."""
     handlers = _Handlers(state, scrape, token, quit_)
+    pages = Pages(state)
     app = Starlette(
         routes=[
-            Route("/", handlers.page),
+            Route("/", pages.overview),
+            Route("/connection", pages.connection),
+            Route("/run", pages.run),
+            Route("/static/{name}", pages.asset),
             Route("/metrics", handlers.metrics),
             Route("/livez", handlers.livez),
             Route("/readyz", handlers.readyz),
             Route("/api/v1/rotations", handlers.rotations),
             Route("/api/v1/rotations/{name}/run", handlers.start, methods=["POST"]),
             Route("/api/v1/connections", handlers.connections),
+            Route("/api/v1/sources", handlers.sources),
+            Route("/api/v1/leases", handlers.leases),
             Route("/api/v1/runs", handlers.runs),
             Route("/api/v1/runs/{run_id}", handlers.run),
             Route("/quitquitquit", handlers.quit, methods=["POST"]),
@@ -85,13 +92,6 @@ class _Handlers:
         self._scrape = scrape
         self._token = token
         self._quit = quit_
-
-    async def page(self, _: Request) -> Response:
-        text = page(
-            await self._state.rotations(), await self._state.connections(), datetime.now(UTC)
-        )
-        # A name from JSON can hold half a character, which has no bytes.
-        return HTMLResponse(text.encode(errors="replace"))
 
     async def metrics(self, request: Request) -> Response:
         zipped = gzip_accepted(request.headers.get("accept-encoding", ""))
@@ -127,6 +127,14 @@ class _Handlers:
         offset = _number(query, "offset", 0, _MOST_OFFSET)
         found = [view for view in await self._state.connections() if _wanted(view, query)]
         return _json({"total": len(found), "connections": found[offset : offset + limit]})
+
+    async def sources(self, request: Request) -> Response:
+        _query(request)
+        return _json({"sources": await self._state.sources()})
+
+    async def leases(self, request: Request) -> Response:
+        _query(request)
+        return _json({"leases": await self._state.leases()})
 
     async def runs(self, request: Request) -> Response:
         """Filter: rotation; limit."""
@@ -255,7 +263,8 @@ class _WithHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers: list[Any] = message.setdefault("headers", [])
-                headers.extend(self._headers)
+                present = {name for name, _ in headers}
+                headers.extend(pair for pair in self._headers if pair[0] not in present)
             await send(message)
 
         await self._app(scope, receive, with_headers)

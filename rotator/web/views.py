@@ -18,6 +18,15 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgressView:
+    total: int
+    """Connections of the plan; 0 before it stands."""
+    put: int
+    settled: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class RotationView:
     name: str
     targets: tuple[str, ...]
@@ -27,6 +36,9 @@ class RotationView:
     running: str | None
     """The id of the run that is under way."""
     last_run: Run | None
+    cron: str | None = None
+    timezone: str | None = None
+    progress: ProgressView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +48,47 @@ class ConnectionView:
     rotation: str
     phase: str | None
     stage: str
+    """Of the ledger's record; `unknown` where it has none."""
     rotated_at: datetime | None
     verified_at: datetime | None
-    secret_version: str
+    secret_version: str | None
     error: str | None
-    run: str
+    run: str | None
+    type: str | None = None
+    """None where this process has not listed it yet, as `endpoint`."""
+    endpoint: str | None = None
+    too_old: bool = False
+    """Whether its credential is older than max_age of the rotation."""
+
+    @property
+    def needs_attention(self) -> bool:
+        return self.too_old or self.error is not None or self.phase not in _FINE
+
+
+_FINE = {"READY", "ACTIVE", "PENDING", None}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    name: str
+    kind: str
+    ok_at: datetime | None
+    """Of the last read or probe that worked."""
+    failing_since: datetime | None
+    reason: str
+    token_ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    id: str
+    source: str
+    holder: str | None
+    rotation: str
+    state: str
+    made_at: datetime
+    expires_at: datetime | None
+    revoke_at: datetime | None
 
 
 class NoSuchRotation(Exception):
@@ -54,13 +102,30 @@ class State(Protocol):
 
     async def readyz(self) -> Health: ...
 
+    def leader(self) -> str | None:
+        """Who leads, where that is another process; empty where nobody is known to. None: this
+        one."""
+        ...
+
     async def rotations(self) -> Sequence[RotationView]: ...
 
     async def connections(self) -> Sequence[ConnectionView]: ...
 
+    async def outcomes(self, target: str, connection: str) -> Sequence[Outcome]:
+        """The newest first, and no more than anybody would read."""
+        ...
+
+    async def sources(self) -> Sequence[SourceView]: ...
+
+    async def leases(self) -> Sequence[LeaseView]: ...
+
     async def runs(self, rotation: str | None, limit: int) -> Sequence[Run]: ...
 
     async def run(self, run_id: str) -> tuple[Run, tuple[Outcome, ...]] | None: ...
+
+    def progress(self, run_id: str) -> ProgressView | None:
+        """None where it is not under way."""
+        ...
 
     async def start(self, rotation: str) -> Run:
         """Raises NoSuchRotation, and RunInProgress with the id of the run under way."""

@@ -15,6 +15,7 @@ from tests.support.sandbox import SandboxProcess
 
 CONNECTIONS = 5000
 LIMIT = 0.2
+MOST_FOR_A_PAGE = 0.5
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 Installed = Callable[..., AbstractContextManager[tuple[Deployment, SandboxProcess]]]
 
@@ -28,11 +29,13 @@ async def scrape(installed: Installed) -> list[Figure]:
             async with scraping(client) as during:
                 watched = await finished(daemon, 1)
             after = [await timed(client, accept) for accept in ("", OPENMETRICS) for _ in range(10)]
+            page = [await timed(client, "text/html", "/?order=oldest&page=7") for _ in range(5)]
             made.secret("openai", {"api_key": "sk-second"})
             alone = await finished(daemon, 2)
     return [
         Figure("longest scrape while a run goes", max(during), LIMIT, "s"),
         Figure("longest scrape of an idle daemon", max(after), LIMIT, "s"),
+        Figure("longest wait for the page, idle", max(page), MOST_FOR_A_PAGE, "s"),
         Figure(
             "a run that is scraped each second, to one that isn't", watched / alone, 1.15, "times"
         ),
@@ -50,9 +53,9 @@ async def finished(daemon: Daemon, count: int) -> float:
         await asyncio.sleep(0.05)
 
 
-async def timed(client: httpx.AsyncClient, accept: str) -> float:
+async def timed(client: httpx.AsyncClient, accept: str, path: str = "/metrics") -> float:
     began = time.monotonic()
-    (await client.get("/metrics", headers={"Accept": accept})).raise_for_status()
+    (await client.get(path, headers={"Accept": accept})).raise_for_status()
     return time.monotonic() - began
 
 

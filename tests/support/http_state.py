@@ -15,7 +15,15 @@ from rotator.model import Outcome, Run
 from rotator.observe.metrics import Metrics
 from rotator.web.app import Scrape, Token, create_app
 from rotator.web.server import serving
-from rotator.web.views import ConnectionView, Health, NoSuchRotation, RotationView
+from rotator.web.views import (
+    ConnectionView,
+    Health,
+    LeaseView,
+    NoSuchRotation,
+    ProgressView,
+    RotationView,
+    SourceView,
+)
 
 
 @dataclass(slots=True)
@@ -25,6 +33,11 @@ class HeldState:
     now: datetime
     views: tuple[RotationView, ...] = ()
     held: tuple[ConnectionView, ...] = ()
+    read: tuple[SourceView, ...] = ()
+    lent: tuple[LeaseView, ...] = ()
+    history: tuple[Outcome, ...] = ()
+    follows: str | None = None
+    under_way: dict[str, ProgressView] = field(default_factory=dict)
     known: dict[str, tuple[Run, tuple[Outcome, ...]]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     stalled: bool = False
@@ -58,6 +71,23 @@ class HeldState:
     async def connections(self) -> Sequence[ConnectionView]:
         await self._ledger()
         return self.held
+
+    async def outcomes(self, target: str, connection: str) -> Sequence[Outcome]:
+        await self._ledger()
+        return [o for o in self.history if (o.target, o.connection) == (target, connection)]
+
+    async def sources(self) -> Sequence[SourceView]:
+        return self.read
+
+    async def leases(self) -> Sequence[LeaseView]:
+        await self._ledger()
+        return self.lent
+
+    def leader(self) -> str | None:
+        return self.follows
+
+    def progress(self, run_id: str) -> ProgressView | None:
+        return self.under_way.get(run_id)
 
     async def runs(self, rotation: str | None, limit: int) -> Sequence[Run]:
         await self._ledger()

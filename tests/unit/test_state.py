@@ -17,6 +17,8 @@ from rotator.coordination.term import Term
 from rotator.generations import Generations
 from rotator.health import CLOCKS_PARTED, STALLED_AFTER, Clocks, Contacts
 from rotator.model import RequestAnswered, SourceRead
+from rotator.observe.listings import Listings
+from rotator.observe.live import Live
 from rotator.runner import Runner
 from rotator.state import DaemonState
 from tests.support.deployment import Deployment
@@ -51,7 +53,16 @@ async def state_of(config: Config, clock: MovedClock) -> AsyncIterator[MakeState
             runner = Runner(generations.borrow, asyncio.Event())
             clocks = Clocks.of(clock)
             return DaemonState(
-                generations, ledger, runner, contacts, clock, lambda _: None, clocks, candidate
+                generations,
+                ledger,
+                runner,
+                contacts,
+                clock,
+                lambda _: None,
+                clocks,
+                Listings(),
+                Live(),
+                candidate,
             )
 
         yield make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from rotator.config.models import FromFile
 from rotator.config.references import resolve_local
 from rotator.model import Outcome, Result, Run, RunResult
 from rotator.observe.metrics import Metrics
-from rotator.web.views import ConnectionView, RotationView
+from rotator.web.views import ConnectionView, LeaseView, RotationView, SourceView
 from tests.support.configuration import configured
 from tests.support.http_state import HeldState, web
 
@@ -47,7 +48,7 @@ def state() -> HeldState:
         connection("chat-2", phase="INVALID_AUTH"),
         connection("vision", "vertex"),
     )
-    return HeldState(NOW, ROTATIONS, held, {"run-1": (RUN, (OUTCOME,))})
+    return HeldState(NOW, ROTATIONS, held, known={"run-1": (RUN, (OUTCOME,))})
 
 
 @pytest.fixture
@@ -165,9 +166,13 @@ async def test_a_ledger_that_fails_is_a_503_with_its_words(
     client: httpx.AsyncClient, state: HeldState
 ) -> None:
     state.ledger_error = "ledger.db: disk full"
-    for path in ("/", "/api/v1/connections", "/api/v1/runs", "/api/v1/runs/run-1"):
-        answer = await client.get(path)
+    for path in ("connections", "leases", "runs", "runs/run-1"):
+        answer = await client.get(f"/api/v1/{path}")
         assert (answer.status_code, answer.json()) == (503, {"error": "ledger.db: disk full"})
+    for path in ("/", "/connection?target=prod&name=chat-1", "/run?id=run-1"):
+        page = await client.get(path)
+        assert page.status_code == 503
+        assert "<p>ledger.db: disk full</p>" in page.text
     assert (await client.get("/livez")).status_code == 200
 
 
@@ -271,16 +276,85 @@ async def test_metrics_are_compressed_for_those_who_take_it(state: HeldState) ->
 # The page
 
 
-async def test_the_page_shows_what_there_is_and_runs_nothing(
-    client: httpx.AsyncClient, state: HeldState
-) -> None:
-    state.views = (replace(ROTATIONS[0], last_run=RUN), replace(ROTATIONS[1], running="run-2"))
+async def test_the_page_shows_what_there_is(client: httpx.AsyncClient, state: HeldState) -> None:
+    state.views = (
+        replace(ROTATIONS[0], last_run=RUN, cron="0 3 * * sun", timezone="Europe/Berlin"),
+        replace(ROTATIONS[1], running="run-2"),
+    )
     page = await client.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    for word in ("chat-1", "vision", "INVALID_AUTH", "1 failed", "running", "cron 0 3 * * sun"):
+    words = ("chat-1", "vision", "INVALID_AUTH", "1 failed", "under way", "only on Sunday")
+    for word in (*words, "viewport", "1 of 3 connections needs attention"):
         assert word in page.text
-    assert "<script" not in page.text
-    assert "viewport" in page.text
+    assert "follows" not in page.text
+    state.follows = "pod-b"
+    assert "pod-b leads; this process follows" in (await client.get("/")).text
+
+
+async def test_the_filters_of_the_page_are_those_of_its_address(
+    client: httpx.AsyncClient, state: HeldState
+) -> None:
+    async def shown(query: str) -> list[str]:
+        text = (await client.get(f"/?{query}")).text
+        return [name for name in ("chat-1", "chat-2", "vision") if f">{name}</a>" in text]
+
+    assert await shown("") == ["chat-1", "chat-2", "vision"]
+    assert await shown("search=CHAT") == ["chat-1", "chat-2"]
+    assert await shown("search=*-2&phase=INVALID_AUTH&nonsense=1&page=9&order=odd") == ["chat-2"]
+    assert await shown("rotation=vertex") == ["vision"]
+    assert await shown("type=OPENAI") == []
+    assert "No connection is like that" in (await client.get("/?target=x")).text
+
+
+async def test_a_connection_and_a_run_have_pages(
+    client: httpx.AsyncClient, state: HeldState
+) -> None:
+    state.history = (OUTCOME,)
+    here = await client.get("/connection", params={"target": "prod", "name": "chat-1"})
+    assert here.status_code == 200
+    assert "Nothing was done with it yet" in here.text
+    gone = await client.get("/connection", params={"target": "prod", "name": OUTCOME.connection})
+    assert gone.status_code == 200
+    assert "not there any more" in gone.text
+    assert FINGERPRINT not in gone.text
+    assert (await client.get("/connection?target=prod&name=other")).status_code == 404
+    run = await client.get("/run?id=run-1")
+    assert "1 failed" in run.text
+    assert 'href="connection?target=prod&amp;name=chat"' in run.text
+    assert (await client.get("/run?id=other")).status_code == 404
+    assert (await client.get("/run")).status_code == 404
+
+
+async def test_nothing_is_loaded_from_elsewhere_and_what_is_loaded_may_be_kept(
+    client: httpx.AsyncClient,
+) -> None:
+    page = await client.get("/")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert page.headers["cache-control"] == "no-store"
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert [link for link in links if "://" in link or link.startswith("/")] == []
+    assets = [link for link in links if link.startswith("static/")]
+    assert len(assets) == 3
+    for link in assets:
+        asset = await client.get(f"/{link}")
+        assert asset.status_code == 200
+        assert "immutable" in asset.headers["cache-control"]
+        assert asset.headers["x-content-type-options"] == "nosniff"
+        of_another_version = await client.get(f"/{link}0")
+        assert of_another_version.headers["cache-control"] == "no-store"
+    assert (await client.get("/static/..%2Fapp.py")).status_code == 404
+    assert re.search(r"<script(?! src=)|<style|\son\w+=|style=", page.text) is None
+
+
+async def test_sources_and_leases_are_in_the_api(
+    client: httpx.AsyncClient, state: HeldState
+) -> None:
+    state.read = (SourceView("vault", "vault", NOW, None, "", None),)
+    assert (await client.get("/api/v1/sources")).json()["sources"][0]["kind"] == "vault"
+    state.lent = (LeaseView("id", "vault", "openai", "openai", "live", NOW, None, None),)
+    assert (await client.get("/api/v1/leases")).json()["leases"][0]["state"] == "live"
 
 
 @pytest.mark.parametrize("odd", ["<script>alert(1)</script>", '"><img src=x>', "&lt;", "\ud800"])
@@ -291,7 +365,7 @@ async def test_nothing_on_the_page_is_taken_for_html(
     state.views = (replace(ROTATIONS[0], schedule=odd, last_run=replace(RUN, reason=odd)),)
     page = await client.get("/")
     assert page.status_code == 200
-    assert "<script" not in page.text
+    assert "<script>" not in page.text
     assert "<img" not in page.text
     assert ("&amp;lt;" in page.text) == (odd == "&lt;")
     views = (await client.get("/api/v1/connections")).json()["connections"]

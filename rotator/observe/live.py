@@ -1,0 +1,55 @@
+"""How far the runs under way have come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from rotator.model import Event, Planned, Result, RunFinished, RunStarted, Settled, Updated
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    total: int
+    """Connections of the plan; 0 before it stands."""
+    put: int
+    """Updates that were answered."""
+    settled: int
+    failed: int
+
+
+@dataclass(slots=True)
+class _Count:
+    total: int = 0
+    put: set[tuple[str, str]] = field(default_factory=set)
+    results: Counter[Result] = field(default_factory=Counter)
+
+
+class Live:
+    """An observer."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, _Count] = {}
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted(run):
+                self._runs[run.id] = _Count()
+            case Planned(run_id, _, changes) if run_id in self._runs:
+                self._runs[run_id].total = len(changes)
+            case Updated(run_id, _, target, connection) if run_id in self._runs:
+                self._runs[run_id].put.add((target, connection))
+            case Settled(outcome) if outcome.run_id in self._runs:
+                self._runs[outcome.run_id].results[outcome.result] += 1
+            case RunFinished(run):
+                self._runs.pop(run.id, None)
+            case _:
+                pass
+
+    def progress(self, run_id: str) -> Progress | None:
+        """None where it is not under way here."""
+        count = self._runs.get(run_id)
+        if count is None:
+            return None
+        settled = sum(count.results.values())
+        return Progress(count.total, len(count.put), settled, count.results[Result.FAILED])
