@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +18,17 @@ from rotator.coordination.elector import Elector, elector
 from rotator.coordination.term import Term
 from rotator.generations import Generations
 from rotator.health import CLOCKS_PARTED, STALLED_AFTER, Clocks, Contacts
-from rotator.model import RequestAnswered, SourceRead
+from rotator.model import (
+    Connection,
+    Listed,
+    Outcome,
+    Record,
+    RequestAnswered,
+    Result,
+    SourceRead,
+    Stage,
+    TokenSeen,
+)
 from rotator.observe.listings import Listings
 from rotator.observe.live import Live
 from rotator.runner import Runner
@@ -37,6 +49,7 @@ def clock() -> MovedClock:
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     made = Deployment(tmp_path, "http://127.0.0.1:1")
+    made.rotation["max_age"] = "30d"
     (tmp_path / "rotator.yaml").write_text(yaml.safe_dump(made.document))
     return load(tmp_path / "rotator.yaml")
 
@@ -178,3 +191,78 @@ async def test_a_follower_is_ready_and_so_is_the_leader(
     finally:
         loop.cancel()
         await candidate.api.aclose()
+
+
+def record(name: str, clock: MovedClock, **changes: Any) -> Record:
+    at = clock.now()
+    made = Record(
+        "sandbox", name, "openai", Stage.VERIFIED, "f", "v1", "2", "1", "run-1", at,
+        phase="READY", rotated_at=at, verified_at=at,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def listed(state: DaemonState, *names: str, rotation: str = "openai", phase: str = "READY") -> None:
+    found = (Connection("sandbox", name, "OPENAI", "https://e", phase) for name in names)
+    state.listings(Listed(rotation, frozenset({"sandbox"}), tuple(found)))
+
+
+async def test_connections_are_those_on_record_and_those_seen(
+    state_of: MakeState, clock: MovedClock
+) -> None:
+    state = state_of(None)
+    for name, error in (("known", None), ("gone", None), ("broken", "INVALID_AUTH: 401")):
+        await state.ledger.put(record(name, clock, error=error))
+    before = {view.connection: view for view in await state.connections()}
+    assert set(before) == {"known", "gone", "broken"}, "before a look nobody knows what is gone"
+    assert before["known"].type is None
+
+    listed(state, "known", "new", "broken", phase="PENDING")
+    listed(state, "known", rotation="another")
+    views = {view.connection: view for view in await state.connections()}
+    assert set(views) == {"known", "new", "broken"}
+    assert (views["known"].rotation, views["known"].phase) == ("openai", "PENDING")
+    assert (views["known"].type, views["known"].stage) == ("OPENAI", "verified")
+    new = views["new"]
+    assert (new.stage, new.rotated_at, new.rotation) == ("unknown", None, "openai")
+    assert not new.needs_attention
+    assert views["broken"].needs_attention
+    assert not views["known"].too_old
+    clock.ahead = 31 * 86_400
+    views = {view.connection: view for view in await state.connections()}
+    assert views["known"].too_old
+    assert views["known"].needs_attention
+    assert not views["new"].too_old, "nobody knows how old what it has is"
+
+
+async def test_what_a_connection_went_through(state_of: MakeState, clock: MovedClock) -> None:
+    state = state_of(None)
+    done = Outcome("run-1", "openai", "sandbox", "a", Result.ROTATED, "READY", clock.now())
+    for outcome in (done, replace(done, target="other"), replace(done, run_id="run-2")):
+        await state.ledger.settle(None, outcome)
+    assert [each.run_id for each in await state.outcomes("sandbox", "a")] == ["run-2", "run-1"]
+    assert await state.outcomes("sandbox", "*") == (), "a name is no glob here"
+
+
+async def test_sources_as_they_answered(state_of: MakeState, clock: MovedClock) -> None:
+    state = state_of(None)
+    (source,) = await state.sources()
+    assert (source.name, source.kind, source.ok_at, source.failing_since) == (
+        "mounted",
+        "file",
+        None,
+        None,
+    )
+    state.contacts(SourceRead("mounted", "read", "ok", 0.1))
+    ends_at = clock.now()
+    state.contacts(TokenSeen("mounted", ends_at))
+    state.contacts(SourceRead("mounted", "read", "unavailable", 0.1, "it is sealed"))
+    (source,) = await state.sources()
+    assert source.ok_at is not None
+    assert source.failing_since is not None
+    assert (source.reason, source.token_ends_at) == ("it is sealed", ends_at)
+
+
+async def test_who_leads(state_of: MakeState, candidate: Elector) -> None:
+    assert state_of(None).leader() is None
+    assert state_of(candidate).leader() == "", "nobody is known to"
