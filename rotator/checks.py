@@ -136,6 +136,9 @@ def references(config: Config) -> Iterator[FromSecret]:
         elif isinstance(value, Mapping):
             for item in value.values():
                 yield from walk(item)
+        elif isinstance(value, tuple):
+            for item in value:
+                yield from walk(item)
 
     yield from walk(config)
 

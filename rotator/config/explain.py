@@ -15,7 +15,7 @@ from rotator.config.models import Config, RotationConfig, SecretConfig
 from rotator.config.yaml import Document, Place
 
 LATER: Mapping[type[BaseModel], frozenset[str]] = {
-    Config: frozenset({"notify", "tracing"}),
+    Config: frozenset({"tracing"}),
     RotationConfig: frozenset({"max_age"}),
 }
 """Words of later versions, and where they stand: no typing errors, so no guess what was meant."""
