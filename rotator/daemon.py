@@ -12,7 +12,7 @@ from typing import Any
 from rotator.clock import SystemClock
 from rotator.compose import SourcePool, Values, fan_out, open_ledger, open_world
 from rotator.config.load import load
-from rotator.config.models import Config, HttpConfig, NoCoordination
+from rotator.config.models import Config, HttpConfig, NoCoordination, Reference
 from rotator.coordination.elector import Elector, elector, standing
 from rotator.coordination.term import Term
 from rotator.duties import Duties, targets_of
@@ -21,6 +21,9 @@ from rotator.generations import Generations
 from rotator.health import Clocks, Contacts
 from rotator.ledger import SqlLedger
 from rotator.model import Event, SecretHinted
+from rotator.notify.decisions import Told, lasting
+from rotator.notify.notifier import Notifier
+from rotator.notify.receiver import Resolve
 from rotator.observe import log as logs
 from rotator.observe.metrics import Metrics
 from rotator.runner import Runner
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 
 DRAIN = 7.5
 """Seconds for requests under way at SIGTERM; with the rest of the shutdown it stays below 10."""
+LOOKED_BACK = 500
+"""Runs of a rotation, for the first of the failures that last."""
 
 
 async def serve(path: Path, until_file: Path | None = None) -> None:
@@ -55,7 +60,13 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
             for take in hints:
                 take(event)
 
-    observe = fan_out(metrics, logs.Log(), contacts, hinted)
+    async def resolve(reference: Reference, key: str) -> str:
+        async with generations.borrow() as world:
+            return await Values(world.sources).resolve(reference, key)
+
+    # What becomes of notifications is told to those who only write it down.
+    notifier = Notifier(resolve, clock, fan_out(metrics, logs.Log()))
+    observe = fan_out(metrics, logs.Log(), contacts, hinted, notifier)
     async with AsyncExitStack() as stack:
         ledger, key = await stack.enter_async_context(open_ledger(config.ledger, clock))
         pool = SourcePool(key, observe, clock)
@@ -68,7 +79,10 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         metrics.configured(targets_of(config))
         metrics.reloaded(successful=True)
         await _restore(metrics, ledger, config)
-        duties = Duties(path, ledger, generations, runner, metrics, contacts, clock, stop)
+        stack.push_async_callback(notifier.aclose)
+        notifier.configure(config)
+        notifier.restore(await _told(ledger, config))
+        duties = Duties(path, ledger, generations, runner, metrics, notifier, contacts, clock, stop)
         hints.append(duties.on_hint)
         state = DaemonState(
             generations,
@@ -83,7 +97,7 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         app = create_app(
             state,
             metrics.registry,
-            _token(generations, config.http),
+            _token(resolve, config.http),
             stop.set if config.http.quit else None,
         )
         address = await stack.enter_async_context(serving(app, config.http.host, config.http.port))
@@ -97,14 +111,23 @@ async def _restore(metrics: Metrics, ledger: SqlLedger, config: Config) -> None:
     metrics.restore(await ledger.all_records(), filter(None, last), filter(None, good))
 
 
-def _token(generations: Generations, http: HttpConfig) -> Callable[[], Awaitable[str]] | None:
+async def _told(ledger: SqlLedger, config: Config) -> dict[str, Told]:
+    """What the process before this one will have told of rotations that fail."""
+    told = {}
+    for rotation in config.rotations if config.notify else ():
+        found = lasting(await ledger.runs(rotation, limit=LOOKED_BACK))
+        if found is not None and (run := await ledger.run(found.last.id)) is not None:
+            told[rotation] = found.told(run[1])
+    return told
+
+
+def _token(resolve: Resolve, http: HttpConfig) -> Callable[[], Awaitable[str]] | None:
     reference = http.token
     if reference is None:
         return None
 
     async def token() -> str:
-        async with generations.borrow() as world:
-            return await Values(world.sources).resolve(reference, "http.token")
+        return await resolve(reference, "http.token")
 
     return token
 
@@ -133,6 +156,7 @@ async def _live(
             await _until_told(work, election, duties.stop)
         finally:
             log.info("daemon.draining")
+            duties.notifier.hurry()
             duties.schedule.stop()
             if candidate is not None:
                 candidate.resign()

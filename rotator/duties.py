@@ -16,6 +16,7 @@ from rotator.generations import Generations
 from rotator.health import Contacts, news
 from rotator.ledger import SqlLedger
 from rotator.model import SecretHinted, SourceState
+from rotator.notify.notifier import Notifier
 from rotator.observe import log as logs
 from rotator.observe.metrics import Metrics
 from rotator.ports import Clock
@@ -41,6 +42,7 @@ class Duties:
     generations: Generations
     runner: Runner
     metrics: Metrics
+    notifier: Notifier
     contacts: Contacts
     clock: Clock
     stop: asyncio.Event
@@ -194,6 +196,7 @@ class Duties:
         logs.configure(config.log)
         self.schedule.replace(config.rotations)
         self.metrics.configured(targets_of(config))
+        self.notifier.configure(config)
         self.metrics.reloaded(successful=True)
         self.on_heartbeat()
         log.info("config.reloaded", extra={"path": str(self.path)})

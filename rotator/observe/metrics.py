@@ -15,6 +15,8 @@ from rotator.model import (
     LeaseChanged,
     LeasesSeen,
     LeaseState,
+    Notified,
+    Occasion,
     Outcome,
     Planned,
     Record,
@@ -31,6 +33,7 @@ from rotator.model import (
 from rotator.observe.connections import Connections
 
 _COUNTED = (RunResult.SUCCEEDED, RunResult.FAILED, RunResult.REFUSED)
+_DELIVERIES = ("sent", "failed", "dropped")
 _RUN_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 _VERIFY_SECONDS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 _REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -131,6 +134,15 @@ class Metrics:
             ["source", "rotation", "change"],
             registry=registry,
         )
+        self._notifications = Counter(
+            "rotator_notifications_total",
+            "Notifications to webhooks: sent, failed (given up), dropped (too many before them).",
+            ["event", "result"],
+            registry=registry,
+        )
+        for occasion in Occasion:
+            for result in _DELIVERIES:
+                self._notifications.labels(str(occasion), result)
         self._leader = Gauge(
             "rotator_leader",
             "Whether this process rotates: 1 in one replica, 0 in those that follow it.",
@@ -181,6 +193,8 @@ class Metrics:
                 self._leases_seen(leases)
             case LeaseChanged(lease, what):
                 self._lease_changes.labels(lease.ref.source, lease.rotation, what).inc()
+            case Notified(occasion=occasion, result=result) if result in _DELIVERIES:
+                self._notifications.labels(str(occasion), result).inc()
             case _:
                 pass
 
