@@ -80,6 +80,7 @@ class Courier:
         left = [self._at_work_on] if self._at_work_on is not None else []
         left += self._waiting
         self._waiting.clear()
+        self._at_work_on = None
         for index, notification in enumerate(left):
             said = f"rotator ends, and {len(left)} had not arrived" if index == 0 else ""
             self._give_up(notification, "dropped", said)

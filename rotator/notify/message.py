@@ -10,6 +10,7 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from rotator.model import Occasion, Outcome, Result, RunResult
 from rotator.notify.decisions import Ended
@@ -43,7 +44,7 @@ def notification(ended: Ended, occasion: Occasion, targets: Sequence[str]) -> No
         "version": VERSION,
         "id": of_it,
         "event": str(occasion),
-        "time": run.finished_at.isoformat(timespec="seconds") if run.finished_at else None,
+        "time": _stamp(run.finished_at) if run.finished_at else None,
         "rotation": run.rotation,
         "run": run.id,
         "targets": list(targets),
@@ -96,6 +97,10 @@ def _text(ended: Ended, occasion: Occasion, chosen: list[Outcome]) -> str:
         parts.insert(0, f"{counted} ({'; '.join(shown)})")
     parts.append(run.todo[:1].upper() + run.todo[1:])
     return f"rotation {run.rotation} {happened}: {'. '.join(filter(None, parts))}"
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _line(text: str) -> str:

@@ -88,7 +88,7 @@ class Receiver:
         except (httpx.HTTPError, OSError) as error:
             # With a CA that was renewed, only a context of its own helps.
             await self.aclose()
-            return Again(cause(error) or f"the connection broke off ({type(error).__name__})")
+            return Again(cause(error) or _words(error))
         except (httpx.InvalidURL, UnicodeError):
             # Of hosts that can't be looked up: a label of 70 letters, say.
             return Never(f"{self.key}.url has a host that can't be one")
@@ -167,6 +167,13 @@ class Receiver:
             return max(0.0, (until - self.clock.now()).total_seconds())
         except (ValueError, TypeError):  # TypeError: a date without a zone
             return None
+
+
+def _words(error: Exception) -> str:
+    """Never its own, which may hold the URL."""
+    if isinstance(error, httpx.ConnectError):
+        return "nobody answers there"
+    return f"the connection broke off ({type(error).__name__})"
 
 
 def _host(url: str) -> str | None:
