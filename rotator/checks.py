@@ -14,6 +14,7 @@ from rotator.config.models import Config, FromSecret
 from rotator.coordination.errand import examine
 from rotator.errors import CredentialInvalid, PlanRefused, RotatorError, SourceError
 from rotator.model import Connection, Finding, SecretRef
+from rotator.notify.examine import examine as examine_webhook
 from rotator.rotation import match
 from rotator.rotation.survey import Survey, survey
 from rotator.rotation.world import World
@@ -59,6 +60,9 @@ async def check_online(world: World) -> list[Check]:
         checks.append(await _rotation(world, name, failing))
     for finding in await examine(world.config.coordination):
         checks.append(_of_finding("coordination", finding))
+    for index, webhook in enumerate(world.config.notify):
+        key = f"notify[{index}]"
+        checks += [_of_finding(key, finding) for finding in examine_webhook(webhook, key)]
     return checks
 
 

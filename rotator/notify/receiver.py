@@ -20,6 +20,7 @@ from rotator.ports import Clock
 Resolve = Callable[[Reference, str], Awaitable[str]]
 """The value of a reference. Raises ValueUnavailable, which names the key that it is given."""
 
+NO_URL = "{key}: what is there is no https://HOST/PATH (http:// only for loopback)"
 PATIENCE = 10.0
 """Seconds for one attempt, all of it."""
 
@@ -100,9 +101,7 @@ class Receiver:
         url = given if isinstance(given, str) else (await self.resolve(given, key)).strip()
         host = _host(url)
         if host is None:
-            raise ValueUnavailable(
-                f"{key}: what is there is no https://HOST/PATH (http:// only for loopback)"
-            )
+            raise ValueUnavailable(NO_URL.format(key=key))
         self._host = host
         return url
 

@@ -223,3 +223,48 @@ async def test_a_reload_takes_other_webhooks(
             await rotate(running, http)
             assert other.told == [("failed", "openai")]
     assert webhook.told == [("failed", "openai")]
+
+
+async def test_url_and_secret_may_come_from_a_source(
+    installed: Deployment, cloud: Sandbox, webhook: Webhook
+) -> None:
+    installed.secret("openai", {"api_key": BAD})
+    installed.secret("hook", {"url": webhook.url, "hmac": SECRET})
+    place = {"source": "mounted", "path": "hook"}
+    installed.document["notify"] = [
+        {
+            "url": {"secret": {**place, "field": "url"}},
+            "secret": {"secret": {**place, "field": "hmac"}},
+        }
+    ]
+    async with daemon(installed, webhook) as running, running.client() as http:
+        await rotate(running, http)
+        await running.event("notification.sent", receiver="127.0.0.1")
+    verified(webhook.requests[0], SECRET)
+    without_values("\n".join(running.lines))
+
+
+async def test_check_says_what_is_missing_and_tells_nobody(
+    installed: Deployment, cloud: Sandbox, webhook: Webhook
+) -> None:
+    installed.secret("hook", {"other": webhook.url})
+    in_source = {"secret": {"source": "mounted", "path": "hook", "field": "url"}}
+    installed.document["notify"].append({"url": in_source})
+    given = {"HTTP_TOKEN": TOKEN, "HOOK": webhook.url, "HOOK_SECRET": SECRET}
+    fine = await installed.rotator("check", "--online", "-o", "json", **given)
+    rows = fine.json()
+    assert fine.status == 0, fine.err
+    said = {(row["place"], row["what"]): row["verdict"] for row in rows}
+    assert said["notify[0]", "find its url"] == said["notify[0]", "find its secret"] == "works"
+    assert any(row["place"] == "source mounted" and "hook" in row["what"] for row in rows)
+    without_values(fine.out + fine.err)
+
+    odd = await installed.rotator("check", "--online", **{**given, "HOOK": "canary-T0"})
+    assert odd.status == 0, "rotator rotates without"
+    assert "notify[0].url: what is there is no https://HOST/PATH" in odd.out + odd.err
+    without_values(odd.out + odd.err)
+    del given["HOOK_SECRET"]
+    missing = await installed.rotator("check", "--online", **given)
+    told = missing.out + missing.err
+    assert "notify[0].secret: environment variable HOOK_SECRET is not set" in told
+    assert webhook.requests == []
