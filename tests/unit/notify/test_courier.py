@@ -192,10 +192,9 @@ async def test_a_date_will_do_too(webhook: Webhook) -> None:
         assert 60 < posted.clock.waited[0] <= 90
 
 
-@pytest.mark.parametrize("nonsense", ["soon", "-5", "Fri, 99 Nov 2026", "", "٣"])
+@pytest.mark.parametrize("nonsense", ["soon", "-5", "Fri, 99 Nov 2026", "", "1e9"])
 async def test_nonsense_is_taken_for_nothing(webhook: Webhook, nonsense: str) -> None:
-    headers = {"Retry-After": nonsense} if nonsense.isascii() else {"Retry-After": "1e9"}
-    webhook.answer(Reply(429, headers=headers))
+    webhook.answer(Reply(429, headers={"Retry-After": nonsense}))
     async with courier_to(webhook.url) as posted:
         posted.put()
         await posted.done()
