@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from rotator.sandbox.faults import Fault, FaultKind
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.settings import API_SECRET
 from tests.e2e.test_rotate import BAD, GOOD, NEXT, holders
@@ -156,6 +157,27 @@ async def test_a_receiver_that_hangs_delays_neither_a_run_nor_the_end(
     dropped = await running.event("notification.dropped")
     assert dropped["reason"] == "rotator ends, and 2 had not arrived"
     without_values("\n".join(running.lines))
+
+
+async def test_everything_hangs_and_the_end_still_comes_in_time(
+    installed: Deployment, cloud: Sandbox, webhook: Webhook
+) -> None:
+    webhook.always(Trouble.HANG)
+    installed.target["timeout"] = "60s"
+    installed.secret("openai", {"api_key": BAD})
+    async with daemon(installed, webhook) as running, running.client() as http:
+        await rotate(running, http)
+        await until(lambda: len(webhook.requests) == 1)
+        installed.secret("openai", {"api_key": NEXT})
+        cloud.state.faults.order(Fault(FaultKind.HANG, "PUT", times=None))
+        authorization = {"Authorization": f"Bearer {TOKEN}"}
+        await http.post("/api/v1/rotations/openai/run", headers=authorization)
+        await until(lambda: cloud.state.counters.in_flight == 1)
+        asked = asyncio.get_running_loop().time()
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.process.wait() == 0
+        assert asyncio.get_running_loop().time() - asked < 10
+    await running.event("notification.dropped", occasion="failed")
 
 
 async def test_what_a_run_says_at_the_end_still_arrives(
