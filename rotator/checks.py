@@ -14,6 +14,7 @@ from rotator.config.models import Config, FromSecret
 from rotator.coordination.errand import examine
 from rotator.errors import CredentialInvalid, PlanRefused, RotatorError, SourceError
 from rotator.model import Connection, Finding, SecretRef
+from rotator.notify.examine import examine as examine_webhook
 from rotator.rotation import match
 from rotator.rotation.survey import Survey, survey
 from rotator.rotation.world import World
@@ -59,6 +60,9 @@ async def check_online(world: World) -> list[Check]:
         checks.append(await _rotation(world, name, failing))
     for finding in await examine(world.config.coordination):
         checks.append(_of_finding("coordination", finding))
+    for index, webhook in enumerate(world.config.notify):
+        key = f"notify[{index}]"
+        checks += [_of_finding(key, finding) for finding in examine_webhook(webhook, key)]
     return checks
 
 
@@ -135,6 +139,9 @@ def references(config: Config) -> Iterator[FromSecret]:
                 yield from walk(getattr(value, name))
         elif isinstance(value, Mapping):
             for item in value.values():
+                yield from walk(item)
+        elif isinstance(value, tuple):
+            for item in value:
                 yield from walk(item)
 
     yield from walk(config)

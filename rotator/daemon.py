@@ -13,7 +13,7 @@ from typing import Any
 from rotator.clock import SystemClock
 from rotator.compose import SourcePool, Values, fan_out, open_ledger, open_world
 from rotator.config.load import load
-from rotator.config.models import Config, HttpConfig, NoCoordination
+from rotator.config.models import Config, HttpConfig, NoCoordination, Reference
 from rotator.coordination.elector import Elector, elector, standing
 from rotator.coordination.term import Term
 from rotator.duties import Duties
@@ -22,6 +22,9 @@ from rotator.generations import Generations
 from rotator.health import Clocks, Contacts
 from rotator.ledger import SqlLedger
 from rotator.model import Event, SecretHinted
+from rotator.notify.decisions import Told, lasting
+from rotator.notify.notifier import Notifier
+from rotator.notify.receiver import Resolve
 from rotator.observe import log as logs
 from rotator.observe.listings import Listings
 from rotator.observe.live import Live
@@ -36,6 +39,8 @@ log = logging.getLogger(__name__)
 
 DRAIN = 7.5
 """Seconds for requests under way at SIGTERM; with the rest of the shutdown it stays below 10."""
+LOOKED_BACK = 500
+"""Runs of a rotation, for the first of the failures that last."""
 
 
 async def serve(path: Path, until_file: Path | None = None) -> None:
@@ -60,9 +65,15 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
             for take in hints:
                 take(event)
 
+    async def resolve(reference: Reference, key: str) -> str:
+        async with generations.borrow() as world:
+            return await Values(world.sources).resolve(reference, key)
+
+    # What becomes of notifications is told to those who only write it down.
+    notifier = Notifier(resolve, clock, fan_out(metrics, logs.Log()))
     async with AsyncExitStack() as stack:
         traces = await stack.enter_async_context(traced(os.environ, clock, _tell))
-        observe = fan_out(metrics, logs.Log(), contacts, listings, live, hinted, traces)
+        observe = fan_out(metrics, logs.Log(), contacts, listings, live, hinted, traces, notifier)
         ledger, key = await stack.enter_async_context(open_ledger(config.ledger, clock))
         pool = SourcePool(key, observe, clock)
         generations = Generations(
@@ -76,7 +87,12 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         if candidate is not None:
             metrics.coordinated(str(candidate.api.place))
         await _restore(metrics, ledger, config)
-        duties = Duties(path, ledger, generations, runner, metrics, listings, contacts, clock, stop)
+        stack.push_async_callback(notifier.aclose)
+        notifier.configure(config)
+        notifier.restore(await _told(ledger, config))
+        duties = Duties(
+            path, ledger, generations, runner, metrics, listings, notifier, contacts, clock, stop
+        )
         hints.append(duties.on_hint)
         state = DaemonState(
             generations,
@@ -93,7 +109,7 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         app = create_app(
             state,
             metrics.scrape,
-            _token(generations, config.http),
+            _token(resolve, config.http),
             stop.set if config.http.quit else None,
         )
         address = await stack.enter_async_context(serving(app, config.http.host, config.http.port))
@@ -111,14 +127,23 @@ async def _restore(metrics: Metrics, ledger: SqlLedger, config: Config) -> None:
     metrics.restore(await ledger.all_records(), filter(None, last), filter(None, good))
 
 
-def _token(generations: Generations, http: HttpConfig) -> Callable[[], Awaitable[str]] | None:
+async def _told(ledger: SqlLedger, config: Config) -> dict[str, Told]:
+    """What the process before this one will have told of rotations that fail."""
+    told = {}
+    for rotation in config.rotations if config.notify else ():
+        found = lasting(await ledger.runs(rotation, limit=LOOKED_BACK))
+        if found is not None and (run := await ledger.run(found.last.id)) is not None:
+            told[rotation] = found.told(run[1])
+    return told
+
+
+def _token(resolve: Resolve, http: HttpConfig) -> Callable[[], Awaitable[str]] | None:
     reference = http.token
     if reference is None:
         return None
 
     async def token() -> str:
-        async with generations.borrow() as world:
-            return await Values(world.sources).resolve(reference, "http.token")
+        return await resolve(reference, "http.token")
 
     return token
 
@@ -147,6 +172,7 @@ async def _live(
             await _until_told(work, election, duties.stop)
         finally:
             log.info("daemon.draining")
+            duties.notifier.hurry()
             duties.schedule.stop()
             if candidate is not None:
                 candidate.resign()

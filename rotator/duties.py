@@ -16,6 +16,7 @@ from rotator.generations import Generations
 from rotator.health import Contacts, news
 from rotator.ledger import SqlLedger
 from rotator.model import SecretHinted, SourceState
+from rotator.notify.notifier import Notifier
 from rotator.observe import log as logs
 from rotator.observe.listings import Listings
 from rotator.observe.metrics import Metrics
@@ -43,6 +44,7 @@ class Duties:
     runner: Runner
     metrics: Metrics
     listings: Listings
+    notifier: Notifier
     contacts: Contacts
     clock: Clock
     stop: asyncio.Event
@@ -214,6 +216,7 @@ class Duties:
         logs.configure(config.log)
         self.schedule.replace(config.rotations)
         self.metrics.configured(config)
+        self.notifier.configure(config)
         self.metrics.reloaded(successful=True)
         self.on_heartbeat()
         log.info("config.reloaded", extra={"path": str(self.path)})

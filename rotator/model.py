@@ -362,6 +362,24 @@ class Run:
     counts: Mapping[str, int] = field(default_factory=dict)
     """Result → number of connections."""
 
+    @property
+    def todo(self) -> str:
+        """What a person does next; empty where there is nothing to do."""
+        if self.result not in {RunResult.FAILED, RunResult.REFUSED}:
+            return ""
+        return f"see why: rotator plan {self.rotation}; then: rotator rotate {self.rotation}"
+
+
+class Occasion(StrEnum):
+    """What people are told of; the values of `notify[].events`."""
+
+    FAILED = "failed"
+    """Or refused itself."""
+    ROLLED_BACK = "rolled_back"
+    QUARANTINED = "quarantined"
+    RECOVERED = "recovered"
+    """The first success after any of these was told."""
+
 
 # What observers are told, in the order in which it happens. No event holds a value.
 
@@ -476,6 +494,25 @@ class LeaseChanged:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """What became of a notification on its way to one webhook.
+
+    `result` is `sent`, `failed` (given up) or `dropped` (too many before it), or `delayed`: to be
+    tried again, told once.
+    """
+
+    id: str
+    occasion: Occasion
+    rotation: str
+    receiver: str
+    """The host alone: the rest of the URL may be a secret."""
+    result: str
+    reason: str = ""
+    """Of `dropped`, only the first time in a row."""
+    attempts: int = 0
+
+
 Event = (
     RunStarted
     | Planned
@@ -489,4 +526,5 @@ Event = (
     | TokenSeen
     | LeasesSeen
     | LeaseChanged
+    | Notified
 )

@@ -14,10 +14,8 @@ from rotator.config.fields import TAG, WORDS
 from rotator.config.models import Config, RotationConfig, SecretConfig
 from rotator.config.yaml import Document, Place
 
-LATER: Mapping[type[BaseModel], frozenset[str]] = {
-    Config: frozenset({"notify", "tracing"}),
-}
-"""Words of later versions, and where they stand: no typing errors, so no guess what was meant."""
+ENVIRONMENT = {"tracing": "OTEL_EXPORTER_OTLP_ENDPOINT"}
+"""What others write into their configuration, and rotator takes from this variable."""
 ELSEWHERE: Mapping[type[BaseModel], Mapping[str, str]] = {
     RotationConfig: dict.fromkeys(SecretConfig.model_fields, "secret"),
 }
@@ -118,8 +116,8 @@ def _near(given: object, known: list[str]) -> str:
 
 def _unknown(key: str, where: Place, tags: set[str]) -> str:
     models = _models_at(where, tags)
-    if any(key in LATER.get(model, ()) for model in models):
-        return f"not supported yet: {key}"
+    if Config in models and key in ENVIRONMENT:
+        return f"unknown key; set the variable {ENVIRONMENT[key]}"
     fields = sorted({name for model in models for name in model.model_fields})
     for model in models:
         if key in ELSEWHERE.get(model, {}):

@@ -140,6 +140,9 @@ FilePath = Annotated[Path, BeforeValidator(_not_empty)]
 _HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
 _LOOPBACK = r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]"
 _URL = re.compile(rf"(https://({_HOST})|http://({_LOOPBACK}))(:(?P<port>[0-9]{{1,5}}))?/?")
+_WEBHOOK = re.compile(
+    rf"(https://({_HOST})|http://({_LOOPBACK}))(:(?P<port>[0-9]{{1,5}}))?([/?][!-~]*)?"
+)
 _PROXY = re.compile(rf"https?://({_HOST}):(?P<port>[0-9]{{1,5}})/?")
 _LISTEN = re.compile(rf"({_HOST}):(?P<port>[0-9]{{1,5}})")
 
@@ -153,6 +156,23 @@ def _base_url(url: str) -> str:
         )
     _port(match["port"] or "443")
     return url.rstrip("/")
+
+
+def is_webhook_url(url: str) -> bool:
+    """Without a user or a password: nobody expects these to be sent along."""
+    match = _WEBHOOK.fullmatch(url)
+    return match is not None and int(match["port"] or "443") <= 65535
+
+
+def _webhook_url(url: str) -> str:
+    if not is_webhook_url(url):
+        raise PydanticCustomError(
+            "url",
+            "write https://HOST[:PORT]/PATH (http:// only for loopback), or where to find it: "
+            "{choice}",
+            {"choice": "{env: NAME}, {file: PATH} or {secret: {source, path, field}}"},
+        )
+    return url
 
 
 def _proxy(url: str) -> str:
@@ -179,6 +199,7 @@ def _port(digits: str) -> None:
 
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+WebhookUrl = Annotated[str, AfterValidator(_webhook_url)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 ListenAddress = Annotated[str, AfterValidator(_listen)]
 

@@ -48,6 +48,7 @@ from rotator.config.fields import (
     tag,
     text_or_mapping,
 )
+from rotator.config.notify import NotifyConfig, WebhookConfig
 from rotator.config.references import FileReference, FromEnv, FromFile, FromSecret, Reference
 from rotator.config.sources import (
     AssumeRole,
@@ -104,6 +105,7 @@ __all__ = [
     "VaultUserpass",
     "Verify",
     "WebIdentity",
+    "WebhookConfig",
     "parse_duration",
 ]
 
@@ -369,6 +371,8 @@ class Config(Section):
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
     coordination: CoordinationConfig = NoCoordination()
+    notify: NotifyConfig = ()
+    """Webhooks that the daemon tells of failures; default: none."""
     targets: Annotated[Mapping[Name, TargetConfig], Field(min_length=1)]
     sources: Annotated[Mapping[Name, SourceConfig], Field(min_length=1)]
     rotations: Annotated[Mapping[Name, RotationConfig], Field(min_length=1)]

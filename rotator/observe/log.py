@@ -17,6 +17,7 @@ from rotator.model import (
     Event,
     LeaseChanged,
     LeasesSeen,
+    Notified,
     Planned,
     RequestAnswered,
     Run,
@@ -171,6 +172,8 @@ class Log:
                 )
             case LeaseChanged():
                 self._lease_changed(event)
+            case Notified():
+                self._notified(event)
             case SecretHinted(source, path):
                 self._say("source.hint", logging.DEBUG, source=source, path=path)
             case TokenSeen() | LeasesSeen():
@@ -187,6 +190,21 @@ class Log:
             lease=lease.id,
             ends=lease.expires_at.isoformat(timespec="seconds") if lease.expires_at else None,
             revoke=lease.revoke_at.isoformat(timespec="seconds") if lease.revoke_at else None,
+            reason=event.reason or None,
+        )
+
+    def _notified(self, event: Notified) -> None:
+        if event.result == "dropped" and not event.reason:
+            return  # one line says that they are
+        level = {"failed": logging.ERROR, "sent": logging.INFO}.get(event.result, logging.WARNING)
+        self._say(
+            f"notification.{event.result}",
+            level,
+            notification=event.id,
+            occasion=str(event.occasion),
+            rotation=event.rotation,
+            receiver=event.receiver,
+            attempts=event.attempts or None,
             reason=event.reason or None,
         )
 
@@ -244,9 +262,7 @@ class Log:
             seconds=None if seconds is None else round(seconds, 3),
             **run.counts,
             reason=run.reason or None,
-            todo=None
-            if fine
-            else f"see why: rotator plan {run.rotation}; then: rotator rotate {run.rotation}",
+            todo=run.todo or None,
         )
 
     def _say(self, name: str, level: int = logging.INFO, **fields: object) -> None:

@@ -13,6 +13,7 @@ from rotator import __version__
 from rotator.config.models import Config
 from rotator.model import Event, Record, Run
 from rotator.observe.connections import ConnectionSeries
+from rotator.observe.notifications import NotificationSeries
 from rotator.observe.runs import RunSeries
 from rotator.observe.sources import SourceSeries
 from rotator.observe.targets import TargetSeries
@@ -51,9 +52,16 @@ class Metrics:
         self._runs = RunSeries(registry)
         self._targets = TargetSeries(registry, now)
         self._sources = SourceSeries(registry, now)
+        self._notifications = NotificationSeries(registry)
 
     def __call__(self, event: Event) -> None:
-        for observer in (self.connections, self._runs, self._targets, self._sources):
+        for observer in (
+            self.connections,
+            self._runs,
+            self._targets,
+            self._sources,
+            self._notifications,
+        ):
             observer(event)
 
     def scrape(self, accept: str) -> tuple[bytes, str]:

@@ -22,6 +22,8 @@ from rotator.model import (
     Event,
     LeaseChanged,
     LeasesSeen,
+    Notified,
+    Occasion,
     Outcome,
     Planned,
     RequestAnswered,
@@ -197,6 +199,25 @@ def test_leases_are_told_by_id_and_a_trouble_with_one_is_a_warning(lines: Lines)
         "reason": "source vault: it is sealed",
     }
     assert {**reason, **its}.items() <= failed.items()
+
+
+@pytest.mark.parametrize(
+    ("result", "reason", "level"),
+    [
+        ("sent", "", "info"),
+        ("delayed", "HTTP 503", "warning"),
+        ("failed", "HTTP 404", "error"),
+        ("dropped", "more than 100 wait for this webhook", "warning"),
+        ("dropped", "", None),
+    ],
+)
+def test_what_becomes_of_notifications(
+    lines: Lines, result: str, reason: str, level: str | None
+) -> None:
+    log.configure(LogConfig())
+    log.Log()(Notified("run-1-failed", Occasion.FAILED, "openai", "a.example", result, reason, 2))
+    told = [(line["event"], line["level"], line["receiver"]) for line in lines()]
+    assert told == ([(f"notification.{result}", level, "a.example")] if level else [])
 
 
 def test_configured_again_it_says_everything_once(lines: Lines) -> None:

@@ -23,6 +23,8 @@ from rotator.model import (
     LeasesSeen,
     LeaseState,
     Listed,
+    Notified,
+    Occasion,
     Outcome,
     Planned,
     Record,
@@ -145,8 +147,22 @@ def test_the_names_are_those_of_the_interface() -> None:
         "rotator_lease_expiry_timestamp_seconds",
         "rotator_leases",
         "rotator_lease_changes",
+        "rotator_notifications",
         "rotator_config_last_reload_successful",
     } <= families
+
+
+def test_notifications_are_counted_once_they_are_over() -> None:
+    metrics = Metrics()
+    for result in ("delayed", "sent", "dropped", "dropped"):
+        metrics(Notified("run-1-failed", Occasion.FAILED, "openai", "a.example", result))
+
+    def counted(event: str, result: str) -> float | None:
+        return value(metrics, "rotator_notifications_total", event=event, result=result)
+
+    assert (counted("failed", "sent"), counted("failed", "dropped")) == (1, 2)
+    assert counted("quarantined", "failed") == 0, "there before the first of them"
+    assert counted("failed", "delayed") is None
 
 
 def test_values() -> None:

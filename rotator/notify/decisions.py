@@ -1,0 +1,119 @@
+"""What is news, and what was said already. Pure: time and memory are arguments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rotator.model import Occasion, Outcome, Result, Run, RunResult
+
+AGAIN_AFTER = timedelta(hours=24)
+"""A failure that lasts is told once more after this."""
+WORTH_TELLING = frozenset({Result.FAILED, Result.ROLLED_BACK})
+_BAD = frozenset({RunResult.FAILED, RunResult.REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that is over, with what of its outcomes a person wants to read."""
+
+    run: Run
+    troubles: tuple[Outcome, ...] = ()
+    """Those that are WORTH_TELLING."""
+    matched: int | None = None
+    """Connections of the plan; None: it never came to one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The failure of a rotation that was told last, and lasts."""
+
+    failure: str
+    """Its digest: equal where nothing has changed but times and ids of requests."""
+    at: datetime
+    run: str
+    """That it was told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    occasions: tuple[Occasion, ...]
+    """The first of these that a webhook takes is what it is told; none: nothing is."""
+    told: Told | None
+    """What to remember."""
+
+
+def decide(ended: Ended, told: Told | None) -> Decision:
+    """`told` is what is remembered of this rotation."""
+    run = ended.run
+    if run.result is RunResult.SUCCEEDED:
+        return Decision((Occasion.RECOVERED,) if told else (), None)
+    if run.result not in _BAD or run.finished_at is None:
+        return Decision((), told)  # an interrupted run says nothing of the rotation
+    failure = digest(ended)
+    if told is not None and told.failure == failure and run.finished_at - told.at < AGAIN_AFTER:
+        return Decision((), told)
+    rolled_back = any(outcome.result is Result.ROLLED_BACK for outcome in ended.troubles)
+    occasions = (Occasion.ROLLED_BACK, Occasion.FAILED) if rolled_back else (Occasion.FAILED,)
+    return Decision(occasions, Told(failure, run.finished_at, run.id))
+
+
+_VOLATILE = re.compile(
+    r"X-Request-Id [^\s,)]+"
+    r"|resource version \S+( → \S+)?"
+    r"|\b[0-9]+ (?=not touched)"  # grows with the connections that match
+    r"|\b[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b"
+    r"|\b[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}\S*"
+)
+
+
+def gist(reason: str) -> str:
+    """Without what differs from run to run while nothing has changed."""
+    # As the ledger gives it back, where it can't store it as it is.
+    return _VOLATILE.sub("…", reason.encode("utf-8", "backslashreplace").decode())
+
+
+def digest(ended: Ended) -> str:
+    places = sorted(
+        (outcome.target, outcome.connection, str(outcome.result), gist(outcome.reason))
+        for outcome in ended.troubles
+    )
+    what = [str(ended.run.result), gist(ended.run.reason), places]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
+# After a restart
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """A failure that the ledger knows of."""
+
+    last: Run
+    since: datetime
+    """When the first of the failures in a row was over."""
+
+    def told(self, troubles: Iterable[Outcome]) -> Told:
+        """As the process before this one will have told it: at once, and every AGAIN_AFTER."""
+        found = tuple(outcome for outcome in troubles if outcome.result in WORTH_TELLING)
+        lasted = (self.last.finished_at or self.since) - self.since
+        at = self.since + lasted // AGAIN_AFTER * AGAIN_AFTER
+        return Told(digest(Ended(self.last, found)), at, self.last.id)
+
+
+def lasting(runs: Iterable[Run]) -> Lasting | None:
+    """`runs` of one rotation, the newest first. None where the last one that says something of the
+    rotation was fine. A command's runs were told to the person who typed it, and to nobody else."""
+    last: Run | None = None
+    since: datetime | None = None
+    for run in runs:
+        if run.trigger == "command" or run.result in {None, RunResult.INTERRUPTED}:
+            continue
+        if run.result not in _BAD or run.finished_at is None:
+            break
+        last, since = last or run, run.finished_at
+    return Lasting(last, since) if last is not None and since is not None else None

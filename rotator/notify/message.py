@@ -1,0 +1,123 @@
+"""What is sent: JSON of a stable schema, whose `text` Slack and its like show as it is.
+
+The schema is described in deploy/notifications.md; keys are only ever added to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from rotator.model import Occasion, Outcome, Result, RunResult
+from rotator.notify.decisions import Ended
+
+VERSION = 1
+MOST_CONNECTIONS = 20
+"""In `connections`; `connections_total` counts all."""
+_MOST_IN_TEXT = 3
+_LONGEST = 500
+"""Characters of one reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """Rendered once: every attempt sends the same bytes, to every webhook."""
+
+    id: str
+    occasion: Occasion
+    rotation: str
+    run: str
+    body: bytes = field(repr=False)
+
+
+def notification(ended: Ended, occasion: Occasion, targets: Sequence[str]) -> Notification:
+    """`targets` are those of the rotation."""
+    run = ended.run
+    # Made of the run and nothing else, so that whoever gets it twice can tell.
+    of_it = f"{run.id}-{occasion}"
+    chosen = _chosen(ended, occasion)
+    content = {
+        "version": VERSION,
+        "id": of_it,
+        "event": str(occasion),
+        "time": _stamp(run.finished_at) if run.finished_at else None,
+        "rotation": run.rotation,
+        "run": run.id,
+        "targets": list(targets),
+        "connections": [
+            {
+                "target": outcome.target,
+                "connection": _line(outcome.connection),
+                "phase": outcome.phase,
+                "reason": _line(outcome.reason),
+            }
+            for outcome in chosen[:MOST_CONNECTIONS]
+        ],
+        "connections_total": len(chosen),
+        "connections_matched": ended.matched,
+        "reason": _line(run.reason),
+        "todo": run.todo,
+        "text": escaped(_text(ended, occasion, chosen)),
+    }
+    body = json.dumps(content, separators=(",", ":")).encode()
+    return Notification(of_it, occasion, run.rotation, run.id, body)
+
+
+def _chosen(ended: Ended, occasion: Occasion) -> list[Outcome]:
+    """What was rolled back first, where that is the news; else in the order of their names."""
+    first = Result.ROLLED_BACK if occasion is Occasion.ROLLED_BACK else Result.FAILED
+    return sorted(
+        ended.troubles,
+        key=lambda outcome: (outcome.result is not first, outcome.target, outcome.connection),
+    )
+
+
+def _text(ended: Ended, occasion: Occasion, chosen: list[Outcome]) -> str:
+    run = ended.run
+    if occasion is Occasion.RECOVERED:
+        counted = ", ".join(f"{count} {result}" for result, count in run.counts.items())
+        return f"rotation {run.rotation} recovered" + (f": {counted}" if counted else "")
+    refused = run.result is RunResult.REFUSED
+    happened = "was refused" if refused else str(occasion).replace("_", " ")
+    parts = [_line(run.reason)] if run.reason else []
+    if chosen:
+        shown = [
+            f"{outcome.target}/{_line(outcome.connection)}: {_line(outcome.reason)}"
+            for outcome in chosen[:_MOST_IN_TEXT]
+        ]
+        if len(chosen) > _MOST_IN_TEXT:
+            shown.append(f"and {len(chosen) - _MOST_IN_TEXT} more")
+        of_all = f" of {ended.matched}" if ended.matched is not None else ""
+        one = (ended.matched or len(chosen)) == 1
+        counted = f"{len(chosen)}{of_all} connection{'s' * (not one)}"
+        parts.insert(0, f"{counted} ({'; '.join(shown)})")
+    parts.append(run.todo[:1].upper() + run.todo[1:])
+    return f"rotation {run.rotation} {happened}: {'. '.join(filter(None, parts))}"
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _line(text: str) -> str:
+    """One line, of what others wrote; halves of surrogate pairs are no text to most receivers."""
+    plain = text.encode("utf-8", "backslashreplace").decode()
+    line = " ".join("".join(c if c.isprintable() else " " for c in plain).split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def escaped(text: str) -> str:
+    """https://docs.slack.dev/messaging/formatting-message-text#escaping: `<!channel>` would call
+    everybody."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def signature(secret: str, at: int, body: bytes) -> str:
+    """Of X-Rotator-Signature. The time is signed too, so that nobody can send it again later."""
+    key = secret.encode("utf-8", "surrogatepass")
+    made = hmac.new(key, f"{at}.".encode() + body, hashlib.sha256)
+    return f"t={at},v1={made.hexdigest()}"

@@ -1,0 +1,141 @@
+"""The observer that tells people."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rotator.config.models import Config, WebhookConfig
+from rotator.model import Event, Outcome, Planned, Run, RunFinished, RunStarted, Settled
+from rotator.notify.courier import Courier
+from rotator.notify.decisions import WORTH_TELLING, Ended, Told, decide
+from rotator.notify.message import Notification, notification
+from rotator.notify.receiver import Receiver, Resolve
+from rotator.ports import Clock, Observer
+
+GRACE = 2.0
+"""Seconds that the end of the process waits for what was not sent yet, counted from its first sign:
+much of that passes while runs end."""
+LEAST_GRACE = 0.75
+"""Of it, for what these runs said."""
+
+
+@dataclass(slots=True)
+class _Webhook:
+    """One webhook, and what it was told of each rotation that fails."""
+
+    config: WebhookConfig
+    told: dict[str, Told] = field(default_factory=dict)
+
+    def news(self, ended: Ended, targets: tuple[str, ...]) -> Notification | None:
+        rotation = ended.run.rotation
+        decision = decide(ended, self.told.pop(rotation, None))
+        if decision.told is not None:
+            self.told[rotation] = decision.told
+        wanted = (each for each in decision.occasions if str(each) in self.config.events)
+        occasion = next(wanted, None)
+        return None if occasion is None else notification(ended, occasion, targets)
+
+    def lost(self, letter: Notification) -> None:
+        """What never arrived was not told: the next failure is, though nothing has changed."""
+        told = self.told.get(letter.rotation)
+        if told is not None and told.run == letter.run:
+            del self.told[letter.rotation]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A run that is under way."""
+
+    troubles: list[Outcome] = field(default_factory=list)
+    matched: int | None = None
+
+
+class Notifier:
+    """Never blocks, never raises: what is slow or fails is left to a courier for each webhook."""
+
+    def __init__(self, resolve: Resolve, clock: Clock, observe: Observer) -> None:
+        """`observe` is told what becomes of notifications."""
+        self._resolve = resolve
+        self._clock = clock
+        self._observe = observe
+        self._webhooks: list[tuple[_Webhook, Courier]] = []
+        self._former: list[Courier] = []
+        """Of webhooks that a reload took away, while they send what waits."""
+        self._targets: Mapping[str, tuple[str, ...]] = {}
+        self._open: dict[str, _Open] = {}
+        self._hurried_at: float | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted(run):
+                self._open[run.id] = _Open()
+            case Planned(run_id=run_id, changes=changes) if run_id in self._open:
+                self._open[run_id].matched = len(changes)
+            case Settled(outcome) if outcome.result in WORTH_TELLING:
+                if outcome.run_id in self._open:
+                    self._open[outcome.run_id].troubles.append(outcome)
+            case RunFinished(run):
+                self._finished(run)
+            case _:
+                pass
+
+    def _finished(self, run: Run) -> None:
+        seen = self._open.pop(run.id, None) or _Open()
+        ended = Ended(run, tuple(seen.troubles), seen.matched)
+        for webhook, courier in self._webhooks:
+            letter = webhook.news(ended, self._targets.get(run.rotation, ()))
+            if letter is not None:
+                courier.put(letter)
+
+    # What no event tells
+
+    def configure(self, config: Config) -> None:
+        """At the start and after a reload, in the event loop. A webhook that is as it was keeps
+        what waits for it and what it was told; a new one was told nothing."""
+        former = {webhook.config: (webhook, courier) for webhook, courier in self._webhooks}
+        self._former = [courier for courier in self._former if not courier.ended]
+        self._targets = {name: rule.targets for name, rule in config.rotations.items()}
+        self._webhooks = []
+        for index, wanted in enumerate(config.notify):
+            webhook, courier = former.pop(wanted) if wanted in former else self._opened(wanted)
+            courier.receiver.key = f"notify[{index}]"
+            for gone in webhook.told.keys() - config.rotations.keys():
+                del webhook.told[gone]
+            self._webhooks.append((webhook, courier))
+        for _, courier in former.values():
+            courier.finish()
+            self._former.append(courier)
+
+    def _opened(self, config: WebhookConfig) -> tuple[_Webhook, Courier]:
+        webhook = _Webhook(config)
+        receiver = Receiver(config, "notify", self._resolve, self._clock)
+        courier = Courier(receiver, self._clock, self._observe, webhook.lost)
+        courier.start()
+        return webhook, courier
+
+    def restore(self, told: Mapping[str, Told]) -> None:
+        """What the process before this one will have told, by rotation."""
+        for webhook, _ in self._webhooks:
+            webhook.told.update(told)
+
+    # The end
+
+    def hurry(self) -> None:
+        """The process is about to end: what waits for another try is tried now."""
+        if self._hurried_at is None:
+            self._hurried_at = self._clock.monotonic()
+        for courier in self._couriers:
+            courier.hurry()
+
+    async def aclose(self) -> None:
+        """Within GRACE of the first `hurry`, or LEAST_GRACE."""
+        self.hurry()
+        gone = self._clock.monotonic() - (self._hurried_at or 0.0)
+        grace = max(LEAST_GRACE, GRACE - gone)
+        await asyncio.gather(*(courier.aclose(grace) for courier in self._couriers))
+
+    @property
+    def _couriers(self) -> list[Courier]:
+        return [*self._former, *(courier for _, courier in self._webhooks)]
