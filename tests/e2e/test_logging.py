@@ -98,3 +98,26 @@ async def test_a_secret_that_is_missing_is_looked_for_at_its_source(
         finished = await running.event("run.finished")
     assert finished["result"] == ("refused" if on_failure == "halt" else "failed")
     assert finished["todo"] == todo(Cause.SECRET, "openai")
+
+
+async def test_a_run_by_hand_says_what_to_do_as_well(installed: Deployment) -> None:
+    installed.rotation["match"]["expect"] = {"max": 1}
+    shown = await installed.rotator("rotate")
+    assert (shown.status, shown.err) == (1, f"openai: {todo(Cause.MATCH, 'openai')}\n")
+    machine = await installed.rotator("rotate", "-o", "json")
+    assert machine.json()[0]["todo"] == todo(Cause.MATCH, "openai")
+    assert machine.err == ""
+    del installed.rotation["match"]["expect"]
+    done = await installed.rotator("rotate", "-o", "json")
+    assert (done.err, done.json()[0]["todo"]) == ("", None)
+
+
+async def test_people_read_lines_without_colour_in_a_file(installed: Deployment) -> None:
+    installed.document["log"] = {"format": "console"}
+    async with installed.daemon() as running:
+        (name,) = await running.line(r"connection settled .* connection=(\S+) target=sandbox resul")
+        await running.line(
+            r"^\d\d:\d\d:\d\d         run finished         rotation=openai result=succ"
+        )
+    assert name.startswith("openai-")
+    assert all(line.isprintable() for line in running.lines)
