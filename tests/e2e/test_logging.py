@@ -6,6 +6,8 @@ That it holds what deploy/logging.md says and nothing else, `Deployment.daemon` 
 from __future__ import annotations
 
 import signal
+import sqlite3
+from typing import Any
 
 import pytest
 
@@ -98,6 +100,59 @@ async def test_a_secret_that_is_missing_is_looked_for_at_its_source(
         finished = await running.event("run.finished")
     assert finished["result"] == ("refused" if on_failure == "halt" else "failed")
     assert finished["todo"] == todo(Cause.SECRET, "openai")
+
+
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        ({"credential": {"api-key": "no_such_field"}}, Cause.CREDENTIAL),
+        ({"match": {"type": ["OPENAI"], "expect": {"min": 9}}}, Cause.MATCH),
+        ({"secret": {"source": "mounted", "path": "nowhere"}}, Cause.SECRET),
+    ],
+)
+async def test_a_plan_that_is_refused_says_why(
+    installed: Deployment, cloud: Sandbox, settings: dict[str, Any], cause: Cause
+) -> None:
+    installed.rotation.update(settings)
+    done = await installed.rotator("rotate", "-o", "json")
+    (run,) = done.json()
+    assert (run["result"], run["todo"]) == ("refused", todo(cause, "openai"))
+    assert not cloud.state.counters.updates
+
+
+async def test_each_trouble_with_a_target_has_its_remedy(
+    installed: Deployment, cloud: Sandbox
+) -> None:
+    async def remedy(**environment: str) -> str | None:
+        done = await installed.rotator("rotate", "-o", "json", **environment)
+        told: str | None = done.json()[0]["todo"]
+        return told
+
+    assert await remedy(SANDBOX_SECRET="another") == todo(Cause.KEY, "openai")
+    cloud.state.faults.order(Fault(FaultKind.METHOD_NOT_ALLOWED, "PUT", times=None))
+    installed.target["update"] = "put"
+    assert await remedy() == todo(Cause.REFUSED, "openai")
+    cloud.state.faults.clear()
+    cloud.state.change(settle=3600.0)
+    installed.rotation["verify"]["timeout"] = "1s"
+    assert await remedy() == todo(Cause.NOT_READY, "openai")
+
+
+async def test_a_ledger_that_breaks_is_told_with_its_remedy(installed: Deployment) -> None:
+    installed.rotation["watch"] = "1s"
+    installed.document["http"]["token"] = {"env": "HTTP_TOKEN"}
+    async with installed.daemon(HTTP_TOKEN=TOKEN) as running, running.client() as http:
+        await running.event("run.finished", result="succeeded")
+        with sqlite3.connect(installed.folder / "ledger.db") as ledger:
+            ledger.execute("DROP TABLE runs")
+        ledger.close()
+        failed = await running.event("watch.failed")
+        assert failed["todo"] == todo(Cause.LEDGER, "openai")
+        authorization = {"Authorization": f"Bearer {TOKEN}"}
+        await http.post("/api/v1/rotations/openai/run", headers=authorization)
+        for name in ("run.finished", "run.failed"):
+            told = await running.event(name, todo=todo(Cause.LEDGER, "openai"))
+            assert told["level"] == "error"
 
 
 async def test_a_run_by_hand_says_what_to_do_as_well(installed: Deployment) -> None:
