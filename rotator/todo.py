@@ -18,8 +18,8 @@ _TODO = {
         "credential or match of {rotation}. Then: {again}"
     ),
     Cause.REJECTED: (
-        "the endpoint refuses what the secret holds: put a value that works into the source. "
-        "Then: {again}"
+        "the endpoint refuses what the secret holds: put a value that works into the source; a "
+        "watch sees it by itself, else: {again}"
     ),
     Cause.NOT_READY: (
         "look at the connection's endpoint, and at verify.timeout of {rotation}: `rotator "
