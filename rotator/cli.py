@@ -150,12 +150,15 @@ def rotate(
         return 1 if _show_plan(path, rotations, only, force, form) == 1 else 0
     results = _run(commands.rotate(path, rotations, only=only, force=force))
     show.listing(
-        [show.run_row(run, outcomes) for run, outcomes in results],
+        [{**show.run_row(ended.run, ended.outcomes), "todo": ended.todo} for ended in results],
         form,
         empty="no rotations",
         columns=("rotation", "result", "rotated", "unchanged", "failed", "skipped", "reason"),
     )
-    return 0 if all(run.result == "succeeded" for run, _ in results) else 1
+    for ended in results:
+        if ended.todo is not None and form == "table":
+            click.echo(f"{ended.run.rotation}: {ended.todo}", err=True)
+    return 0 if all(ended.run.result == "succeeded" for ended in results) else 1
 
 
 @cli.command()

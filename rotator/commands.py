@@ -24,9 +24,19 @@ from rotator.config.load import load
 from rotator.config.models import Config
 from rotator.coordination.errand import leading_once
 from rotator.coordination.term import Term
-from rotator.errors import ConfigurationError, PlanRefused, Problem
+from rotator.errors import Cause, ConfigurationError, PlanRefused, Problem
 from rotator.ledger import SqlLedger
-from rotator.model import Connection, Event, HeldLease, Outcome, Record, Run, Settled, SourceState
+from rotator.model import (
+    Connection,
+    Event,
+    HeldLease,
+    Outcome,
+    Record,
+    Run,
+    RunFinished,
+    Settled,
+    SourceState,
+)
 from rotator.observe.tracing import traced
 from rotator.ports import Observer
 from rotator.progress import progress
@@ -34,6 +44,7 @@ from rotator.rotation.keep import Keeper
 from rotator.rotation.run import Order, execute, new_run
 from rotator.rotation.survey import Survey, survey
 from rotator.rotation.world import World
+from rotator.todo import todo
 
 
 def load_config(path: Path) -> Config:
@@ -61,9 +72,19 @@ def _chosen(path: Path, config: Config, names: tuple[str, ...]) -> tuple[str, ..
     return tuple(dict.fromkeys(names)) or tuple(config.rotations)
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that `rotate` made."""
+
+    run: Run
+    outcomes: tuple[Outcome, ...]
+    todo: str | None
+    """Where it failed or was refused: what a person does about it."""
+
+
 async def rotate(
     path: Path, names: tuple[str, ...], *, only: str | None, force: bool
-) -> list[tuple[Run, list[Outcome]]]:
+) -> list[Ended]:
     """Rotations run side by side; one that can't start doesn't keep the others from running.
 
     Raises NotLeading where another process leads.
@@ -85,15 +106,18 @@ def _warn(level: int, _: str, words: str) -> None:
 
 async def _rotated(
     config: Config, chosen: tuple[str, ...], term: Term, *, only: str | None, force: bool
-) -> list[tuple[Run, list[Outcome]]]:
+) -> list[Ended]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, term.set)
     outcomes: dict[str, list[Outcome]] = {}
+    causes: dict[str, Cause | None] = {}
 
     def collect(event: Event) -> None:
         if isinstance(event, Settled):
             outcomes.setdefault(event.outcome.run_id, []).append(event.outcome)
+        if isinstance(event, RunFinished):
+            causes[event.run.id] = event.cause
 
     with progress(wanted=sys.stderr.isatty()) as draw:
         async with (
@@ -116,7 +140,9 @@ async def _rotated(
     for result in ended:
         if isinstance(result, BaseException):
             raise result
-        runs.append((result, outcomes.get(result.id, [])))
+        cause = causes[result.id]
+        remedy = todo(cause, result.rotation) if cause is not None else None
+        runs.append(Ended(result, tuple(outcomes.get(result.id, ())), remedy))
     return runs
 
 

@@ -27,6 +27,7 @@ from rotator.rotation.survey import examine_leased, look, probe_secrets
 from rotator.rotation.world import World
 from rotator.runner import Runner
 from rotator.schedule import Schedule
+from rotator.todo import todo
 from rotator.watch import Watch, may_concern, next_change
 
 log = logging.getLogger(__name__)
@@ -87,11 +88,12 @@ class Duties:
                 last = await self.ledger.last_run(rotation)
         except RotatorError as error:
             watch.failed(error)
-            log.warning("watch.failed", extra={"rotation": rotation, "reason": str(error)})
+            what = {"todo": todo(error.cause, rotation)}
+            log.warning("watch.failed", extra={"rotation": rotation} | error.fields() | what)
             return
         for ref, warning in watch.new_warnings(probes):
-            place = {"rotation": rotation, "secret": str(ref), "reason": warning}
-            log.warning("secret.warning", extra=place)
+            place = {"rotation": rotation, "source": ref.source, "secret": str(ref)}
+            log.warning("secret.warning", extra=place | {"reason": warning})
         if watch.calls_for_a_run(probes, seen, last):
             self._start(rotation, "watch")
         elif (seconds := next_change(probes)) is not None:
@@ -105,7 +107,7 @@ class Duties:
             async with self.generations.borrow() as world:
                 await look(world, rotation)
         except RotatorError as error:
-            log.warning("look.failed", extra={"rotation": rotation, "reason": str(error)})
+            log.warning("look.failed", extra={"rotation": rotation} | error.fields())
 
     def on_hint(self, hint: SecretHinted) -> None:
         """Look soon rather than at the next tick; what is true, the look itself finds out."""
@@ -123,7 +125,8 @@ class Duties:
             await self._write_down_sources()
         except RotatorError as error:
             if str(error) != self._keep_failed:
-                log.error("keep.failed", extra={"reason": str(error)})  # noqa: TRY400 - one line
+                what = {"todo": todo(error.cause)}
+                log.error("keep.failed", extra=error.fields() | what)  # noqa: TRY400 - one line
             self._keep_failed = str(error)
             return
         self._keep_failed = ""
@@ -157,7 +160,7 @@ class Duties:
         try:
             self.runner.start(Order(rotation, trigger), self.generations.world)
         except (RunInProgress, NotLeading) as busy:
-            log.info("run.skipped", extra={"rotation": rotation, "reason": str(busy)})
+            log.info("run.skipped", extra={"rotation": rotation} | busy.fields())
 
     # Life
 
@@ -192,12 +195,13 @@ class Duties:
                 names = list(world.config.rotations)
                 looks = (_reach(world, name) for name in names)
                 answers = await asyncio.gather(*looks, return_exceptions=True)
-            troubles = [answer for answer in answers if isinstance(answer, BaseException)]
-            for trouble in troubles:
-                if not isinstance(trouble, RotatorError):
+            for name, trouble in zip(names, answers, strict=True):
+                if isinstance(trouble, RotatorError):
+                    place = {"rotation": name, "todo": todo(trouble.cause, name)}
+                    log.warning("contact.failed", extra=place | trouble.fields())
+                elif trouble is not None:
                     raise trouble
-                log.warning("contact.failed", extra={"reason": str(trouble)})
-            if not troubles:
+            if not any(answers):
                 log.info("daemon.ready")
                 return
             await self.clock.sleep(pause)
@@ -211,7 +215,13 @@ class Duties:
             await self.generations.replace(config)
         except RotatorError as error:
             self.metrics.reloaded(successful=False)
-            log.error("config.refused", extra={"reason": str(error)})  # noqa: TRY400 - one line
+            what = {
+                "path": str(self.path),
+                "reason": str(error).replace("\n", "; "),
+                "todo": "correct it until `rotator check` finds nothing, and send SIGHUP again; "
+                "until then the configuration of before stays in force",
+            }
+            log.error("config.refused", extra=what)  # noqa: TRY400 - one line
             return
         logs.configure(config.log)
         self.schedule.replace(config.rotations)
@@ -234,5 +244,6 @@ async def _reach(world: World, rotation: str) -> None:
     await probe_secrets(world, rotation)
     for finding in await examine_leased(world, rotation):
         if finding.problem:
-            place = {"rotation": rotation, "what": finding.what, "reason": finding.problem}
-            log.warning("permission.missing", extra=place)
+            source = world.config.rotations[rotation].secret.source
+            place = {"rotation": rotation, "source": source, "what": finding.what}
+            log.warning("permission.missing", extra=place | {"reason": finding.problem})

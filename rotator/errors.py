@@ -18,6 +18,7 @@
     │   ├── UpdateConflict        changed meanwhile (409, 412): read again, decide again
     │   ├── UpdateWithheld        never sent: this process may not write any more
     │   └── TargetRefused         a clear no: don't repeat it
+    │       └── KeyRefused            rotator's own key is refused, or can't be had
     ├── CoordinationError     who leads can't be found out: this process doesn't
     │   ├── CoordinationUnavailable   transient: ask again
     │   ├── CoordinationConflict      the Lease changed meanwhile: read it again
@@ -38,10 +39,43 @@ written for the person who reads it, names the place, and holds no value.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """What a failure comes down to for the person who is to do something about it."""
+
+    MATCH = "match"
+    """A rotation matches more or fewer connections than it expects."""
+    SECRET = "secret"  # noqa: S105 - the word, and no secret
+    """Its source doesn't give it."""
+    CREDENTIAL = "credential"
+    """Secret, rule and connection don't fit together; nothing was sent."""
+    REJECTED = "rejected"
+    """Put, and refused by the endpoint: the secret holds a bad value."""
+    NOT_READY = "not_ready"
+    """Put, and not seen to work in time."""
+    KEY = "key"
+    """rotator's own key of the target."""
+    REFUSED = "refused"
+    """The target says no, and would again."""
+    TARGET = "target"
+    """The target doesn't answer as it should; that may pass."""
+    LEDGER = "ledger"
+    INTERNAL = "internal"
+    OTHER = "other"
 
 
 class RotatorError(Exception):
     """Ends in one line on standard error and exit status 1, never in a traceback."""
+
+    cause = Cause.OTHER
+    request_id: str | None = None
+    """The X-Request-Id of the answer that it comes from, where there was one."""
+
+    def fields(self) -> dict[str, str]:
+        """For a line of the log: what it says, and where it comes from."""
+        return {"reason": str(self)}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,6 +104,7 @@ class SourceError(RotatorError):
     """A secret can't be had. `result` is the value of the metric's `result` label."""
 
     result = "error"
+    cause = Cause.SECRET
 
     def __init__(self, source: str, path: str, message: str) -> None:
         place = f"source {source}" + (f", {path}" if path else "")
@@ -77,6 +112,9 @@ class SourceError(RotatorError):
         self.source = source
         self.path = path
         self.message = message
+
+    def fields(self) -> dict[str, str]:
+        return {"source": self.source, **super().fields()}
 
 
 class SourceUnavailable(SourceError):
@@ -137,6 +175,8 @@ class TargetError(RotatorError):
     `status` is None where no answer came; `request_id` is the X-Request-Id of the answer.
     """
 
+    cause = Cause.TARGET
+
     def __init__(
         self, target: str, message: str, *, status: int | None = None, request_id: str | None = None
     ) -> None:
@@ -148,6 +188,10 @@ class TargetError(RotatorError):
         self.target = target
         self.status = status
         self.request_id = request_id
+
+    def fields(self) -> dict[str, str]:
+        known = {"request_id": self.request_id} if self.request_id else {}
+        return {"target": self.target, **super().fields(), **known}
 
 
 class TargetUnavailable(TargetError):
@@ -169,6 +213,14 @@ class UpdateWithheld(TargetError):
 class TargetRefused(TargetError):
     """A definite no: wrong key, unknown environment, a request that the API doesn't take."""
 
+    cause = Cause.REFUSED
+
+
+class KeyRefused(TargetRefused):
+    """The key that rotator itself has for the target is refused, or can't be had."""
+
+    cause = Cause.KEY
+
 
 class ValueUnavailable(RotatorError):
     """What an `{env: …}` or `{file: …}` refers to is absent, empty or unreadable."""
@@ -177,9 +229,15 @@ class ValueUnavailable(RotatorError):
 class CredentialInvalid(RotatorError):
     """The secret can't become a credential of this connection. Never holds a value."""
 
+    cause = Cause.CREDENTIAL
+
 
 class PlanRefused(RotatorError):
     """The plan is unsafe, so nothing was sent."""
+
+    def __init__(self, message: str, cause: Cause) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class RunInProgress(RotatorError):
@@ -231,6 +289,8 @@ def _who(holder: str) -> str:
 
 class LedgerError(RotatorError):
     """The ledger can't be opened, read or written; without a record nothing is changed."""
+
+    cause = Cause.LEDGER
 
 
 class ListenError(RotatorError):

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Literal
 
 from rotator.context import present_run
+from rotator.errors import Cause
 
 USABLE_PHASES = frozenset({"READY", "ACTIVE"})
 """READY is the word of the documentation, ACTIVE that of the contract's enumeration."""
@@ -302,6 +304,8 @@ class Change:
     """Whether an update is sent: only for NEW and CHANGED, and DRIFTED unless only warned of."""
     record: Record | None = None
     warning: str | None = None
+    cause: Cause | None = None
+    """Of a verdict of INVALID."""
 
     @property
     def verify_only(self) -> bool:
@@ -362,13 +366,6 @@ class Run:
     counts: Mapping[str, int] = field(default_factory=dict)
     """Result → number of connections."""
 
-    @property
-    def todo(self) -> str:
-        """What a person does next; empty where there is nothing to do."""
-        if self.result not in {RunResult.FAILED, RunResult.REFUSED}:
-            return ""
-        return f"see why: rotator plan {self.rotation}; then: rotator rotate {self.rotation}"
-
 
 class Occasion(StrEnum):
     """What people are told of; the values of `notify[].events`."""
@@ -423,11 +420,19 @@ class Settled:
     """A connection's part of the run is over."""
 
     outcome: Outcome
+    cause: Cause | None = None
+    """Of a failure."""
+    request_id: str | None = None
+    """The X-Request-Id of the answer that it failed of, where there was one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
     run: Run
+    cause: Cause | None = None
+    """Of a run that failed or was refused: the first that there was."""
+    request_id: str | None = None
+    """As that of Settled, where the run as a whole failed of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,12 +490,25 @@ class LeasesSeen:
     leases: tuple[HeldLease, ...]
 
 
+LeaseStep = Literal[
+    "made",
+    "lost",
+    "renewed",
+    "not renewed",
+    "retired",
+    "revoked",
+    "shortened",
+    "not revoked",
+    "ended",
+]
+"""`lost`: asked for, and the answer did not come. `shortened`: may not be revoked, so it was
+renewed for a second."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeaseChanged:
-    """`what` is made, renewed, retired, revoked, ended, or left: it can't be revoked."""
-
     lease: HeldLease
-    what: str
+    what: LeaseStep
     reason: str = ""
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from rotator.errors import NotLeading, RotatorError, RunInProgress
+from rotator.errors import Cause, NotLeading, RotatorError, RunInProgress
 from rotator.model import Run
 from rotator.rotation.run import Order, execute, new_run
 from rotator.rotation.world import World
+from rotator.todo import todo
 
 log = logging.getLogger(__name__)
 
@@ -63,24 +64,19 @@ class Runner:
 
     async def _run(self, order: Order, run: Run, term: asyncio.Event) -> None:
         """Whatever happens here is told: a crash is a failed run, never silence."""
+        place = {"rotation": run.rotation, "run": run.id}
         try:
             async with self.borrow() as world:
                 try:
                     await execute(world, order, run, term)
                 except RunInProgress as busy:
-                    log.warning(
-                        "run.skipped", extra={"rotation": run.rotation, "reason": str(busy)}
-                    )
+                    log.warning("run.skipped", extra=place | busy.fields())
                 except RotatorError as error:
-                    log.error(  # noqa: TRY400 - one line, without frames
-                        "run.failed",
-                        extra={"rotation": run.rotation, "run": run.id, "reason": str(error)},
-                    )
-        except Exception as error:  # noqa: BLE001 - the last border of a job: recorded, then told
-            log.error(  # noqa: TRY400 - a traceback's frames can hold values
-                "run.crashed",
-                extra={"rotation": run.rotation, "run": run.id, "error": type(error).__name__},
-            )
+                    what = {"todo": todo(error.cause, run.rotation)}
+                    log.error("run.failed", extra=place | error.fields() | what)  # noqa: TRY400 - one line, without frames
+        except Exception:
+            # Of the traceback, the log takes the places alone: its frames can hold values.
+            log.exception("run.crashed", extra=place | {"todo": todo(Cause.INTERNAL, run.rotation)})
         finally:
             self._runs.pop(order.rotation, None)
             self._tasks.pop(order.rotation, None)

@@ -31,6 +31,7 @@ from rotator.confluent.documents import (
 from rotator.confluent.throttle import Throttle
 from rotator.confluent.transport import Answer, Transport, TransportError, Withheld
 from rotator.errors import (
+    KeyRefused,
     TargetError,
     TargetRefused,
     TargetUnavailable,
@@ -308,7 +309,7 @@ class FlinkTarget:
                 try:
                     self._authorization = await self._authorize()
                 except ValueUnavailable as missing:
-                    raise TargetRefused(self._name, str(missing)) from None
+                    raise KeyRefused(self._name, str(missing)) from None
             return self._authorization
 
     # Errors
@@ -323,7 +324,8 @@ class FlinkTarget:
             said = ""
         if answer.is_html:
             words = _HTML
-        return TargetRefused(
+        kind = KeyRefused if answer.status in {401, 403} else TargetRefused
+        return kind(
             self._name,
             f"{what}: {words}" + (f": {said}" if said else ""),
             status=answer.status,

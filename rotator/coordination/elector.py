@@ -102,7 +102,8 @@ class Elector:
     def _troubled(self, error: CoordinationError) -> None:
         """Said once: it would be the same every few seconds."""
         if str(self.trouble) != str(error):
-            log.warning("coordination.failed", extra={"reason": str(error)})
+            place = {"lease": str(self.api.place), "reason": str(error)}
+            log.warning("coordination.failed", extra=place)
         self.trouble = error
 
     def _answered(self) -> None:
@@ -120,8 +121,8 @@ class Elector:
         place = {"lease": str(self.api.place), "holder": lease.spec.holder}
         log.info("leader.follows", extra=place)
         if not lease.ours:
-            reason = stranger(self.api.place, lease.spec.holder)
-            log.warning("coordination.stranger", extra={"reason": reason})
+            reason = {"reason": stranger(self.api.place, lease.spec.holder)}
+            log.warning("coordination.stranger", extra=place | reason)
 
     def resign(self) -> None:
         """Lead no more, and go on holding the Lease: what is under way may end before another
@@ -162,7 +163,8 @@ class Elector:
         try:
             await self.api.write(write, _RELEASE)
         except CoordinationError as error:
-            log.warning("leader.not_released", extra={"reason": str(error)})
+            place = {"lease": str(self.api.place), "reason": str(error)}
+            log.warning("leader.not_released", extra=place)
             return
         log.info("leader.released", extra={"lease": str(self.api.place)})
 
@@ -198,7 +200,8 @@ async def standing(candidate: Elector) -> AsyncIterator[asyncio.Task[None]]:
             loop.cancel()
             await asyncio.wait({loop})
             reason = "the last renewal was not answered in time"
-            log.warning("leader.not_released", extra={"reason": reason})
+            place = {"lease": str(candidate.api.place), "reason": reason}
+            log.warning("leader.not_released", extra=place)
         else:
             await candidate.release()
         await candidate.api.aclose()

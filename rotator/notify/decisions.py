@@ -26,6 +26,8 @@ class Ended:
     """Those that are WORTH_TELLING."""
     matched: int | None = None
     """Connections of the plan; None: it never came to one."""
+    todo: str = ""
+    """What a person does next."""
 
 
 @dataclass(frozen=True, slots=True)

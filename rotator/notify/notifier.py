@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rotator.config.models import Config, WebhookConfig
-from rotator.model import Event, Outcome, Planned, Run, RunFinished, RunStarted, Settled
+from rotator.model import Event, Outcome, Planned, RunFinished, RunStarted, Settled
 from rotator.notify.courier import Courier
 from rotator.notify.decisions import WORTH_TELLING, Ended, Told, decide
 from rotator.notify.message import Notification, notification
 from rotator.notify.receiver import Receiver, Resolve
 from rotator.ports import Clock, Observer
+from rotator.todo import todo_after
 
 GRACE = 2.0
 """Seconds that the end of the process waits for what was not sent yet, counted from its first sign:
@@ -76,14 +77,15 @@ class Notifier:
             case Settled(outcome) if outcome.result in WORTH_TELLING:
                 if outcome.run_id in self._open:
                     self._open[outcome.run_id].troubles.append(outcome)
-            case RunFinished(run):
-                self._finished(run)
+            case RunFinished():
+                self._finished(event)
             case _:
                 pass
 
-    def _finished(self, run: Run) -> None:
+    def _finished(self, event: RunFinished) -> None:
+        run = event.run
         seen = self._open.pop(run.id, None) or _Open()
-        ended = Ended(run, tuple(seen.troubles), seen.matched)
+        ended = Ended(run, tuple(seen.troubles), seen.matched, todo_after(event))
         for webhook, courier in self._webhooks:
             letter = webhook.news(ended, self._targets.get(run.rotation, ()))
             if letter is not None:

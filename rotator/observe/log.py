@@ -1,26 +1,25 @@
-"""One JSON object a line, with stable `event` names; or lines for people."""
+"""One line for each event, with stable names: deploy/logging.md lists them all.
+
+A test compares that page with this code, so names and fields are written out here.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import sys
-import traceback
-from collections import Counter, deque
-from datetime import UTC, datetime
-from pathlib import Path
-from types import FrameType
-from typing import Any
+from collections import Counter
 
 from rotator.config.models import LogConfig
+from rotator.context import present_run
 from rotator.model import (
     Event,
     LeaseChanged,
     LeasesSeen,
+    LeaseStep,
     Notified,
     Planned,
     RequestAnswered,
-    Run,
     RunFinished,
     RunResult,
     RunStarted,
@@ -31,8 +30,9 @@ from rotator.model import (
     Updated,
     Verdict,
 )
+from rotator.observe.lines import ROOT, ConsoleLines, JsonLines, wants_colour
+from rotator.todo import todo_after
 
-ROOT = "rotator"
 _QUIET = (
     "apscheduler",
     "asyncio",
@@ -45,14 +45,27 @@ _QUIET = (
     "uvicorn",
 )
 """Never below WARNING, whatever is configured: what they say at DEBUG can hold values."""
-_MOST_FRAMES = 5
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_LEASE_EVENTS: dict[LeaseStep, str] = {
+    "made": "lease.made",
+    "lost": "lease.lost",
+    "renewed": "lease.renewed",
+    "not renewed": "lease.not_renewed",
+    "retired": "lease.retired",
+    "revoked": "lease.revoked",
+    "shortened": "lease.shortened",
+    "not revoked": "lease.not_revoked",
+    "ended": "lease.ended",
+}
 
 
 def configure(config: LogConfig) -> None:
     """Log to standard error. May be called again, after a reload."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if config.format == "json" else _Console())
+    if config.format == "json":
+        handler.setFormatter(JsonLines())
+    else:
+        handler.setFormatter(ConsoleLines(coloured=wants_colour(sys.stderr, os.environ)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -60,67 +73,6 @@ def configure(config: LogConfig) -> None:
     logging.getLogger(ROOT).setLevel(config.level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    return record.name == ROOT or record.name.startswith(f"{ROOT}.")
-
-
-def _event(record: logging.LogRecord) -> str:
-    """Our own records are named after what happened; what libraries say is text in a field."""
-    return record.getMessage() if _is_ours(record) else "library"
-
-
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    if _is_ours(record):
-        given = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-    else:
-        given = {"logger": record.name, "message": _first_line(record)}
-    if record.exc_info and record.exc_info[0] is not None:
-        # Types and places alone: messages and frames of other people's exceptions can hold values.
-        given["error"] = record.exc_info[0].__name__
-        frames = deque(traceback.walk_tb(record.exc_info[2]), maxlen=_MOST_FRAMES)
-        given["at"] = " > ".join(_place(frame, line) for frame, line in frames)
-    return given
-
-
-def _place(frame: FrameType, line: int) -> str:
-    return f"{'/'.join(Path(frame.f_code.co_filename).parts[-2:])}:{line}"
-
-
-def _first_line(record: logging.LogRecord) -> str:
-    """asyncio's second line is the repr of an exception, and reprs can hold values."""
-    try:
-        text = record.getMessage()
-    except (TypeError, ValueError, LookupError):
-        # Logging's own answer to a message that doesn't fit its arguments is to print these.
-        text = str(record.msg)
-    return text.partition("\n")[0]
-
-
-class _Json(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC)
-        line = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "event": _event(record),
-            **_fields(record),
-        }
-        return json.dumps(line, default=str)
-
-
-class _Console(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created).astimezone()
-        words = " ".join(f"{key}={_quoted(value)}" for key, value in _fields(record).items())
-        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        return f"{moment:%H:%M:%S} {level}{_event(record)} {words}".rstrip()
-
-
-def _quoted(value: object) -> str:
-    text = str(value)
-    return text if text.isprintable() and " " not in text and text else json.dumps(text)
 
 
 class Log:
@@ -145,8 +97,8 @@ class Log:
                 )
             case Settled():
                 self._settled(event)
-            case RunFinished(run):
-                self._finished(run)
+            case RunFinished():
+                self._finished(event)
             case RequestAnswered():
                 self._say(
                     "target.request",
@@ -182,7 +134,7 @@ class Log:
     def _lease_changed(self, event: LeaseChanged) -> None:
         lease = event.lease
         self._say(
-            f"lease.{event.what.replace(' ', '_')}",
+            _LEASE_EVENTS[event.what],
             logging.WARNING if event.reason else logging.INFO,
             source=lease.ref.source,
             rotation=lease.rotation,
@@ -191,22 +143,30 @@ class Log:
             ends=lease.expires_at.isoformat(timespec="seconds") if lease.expires_at else None,
             revoke=lease.revoke_at.isoformat(timespec="seconds") if lease.revoke_at else None,
             reason=event.reason or None,
+            run=present_run(),
         )
 
     def _notified(self, event: Notified) -> None:
-        if event.result == "dropped" and not event.reason:
-            return  # one line says that they are
-        level = {"failed": logging.ERROR, "sent": logging.INFO}.get(event.result, logging.WARNING)
-        self._say(
-            f"notification.{event.result}",
-            level,
-            notification=event.id,
-            occasion=str(event.occasion),
-            rotation=event.rotation,
-            receiver=event.receiver,
-            attempts=event.attempts or None,
-            reason=event.reason or None,
-        )
+        told = {
+            "notification": event.id,
+            "occasion": str(event.occasion),
+            "rotation": event.rotation,
+            "receiver": event.receiver,
+            "attempts": event.attempts or None,
+            "reason": event.reason or None,
+        }
+        match event.result:
+            case "sent":
+                self._say("notification.sent", logging.INFO, **told)
+            case "delayed":
+                self._say("notification.delayed", logging.WARNING, **told)
+            case "dropped" if event.reason:  # one line says that more are
+                self._say("notification.dropped", logging.WARNING, **told)
+            case "failed":
+                todo = "check url and secret of that webhook: `rotator check --online`"
+                self._say("notification.failed", logging.ERROR, **told, todo=todo)
+            case _:
+                pass
 
     def _planned(self, event: Planned) -> None:
         run, rotation = event.run_id, event.rotation
@@ -214,21 +174,25 @@ class Log:
         updates = sum(change.update for change in event.changes)
         self._say("run.planned", run=run, rotation=rotation, updates=updates, **verdicts)
         for change in event.changes:
-            drifted = change.reason if change.verdict is Verdict.DRIFTED else None
-            for name, reason in (
-                ("connection.drifted", drifted),
-                ("connection.warning", change.warning),
-            ):
-                if reason is not None:
-                    self._say(
-                        name,
-                        logging.WARNING,
-                        run=run,
-                        rotation=rotation,
-                        target=change.connection.target,
-                        connection=change.connection.name,
-                        reason=reason,
-                    )
+            place = {"target": change.connection.target, "connection": change.connection.name}
+            if change.verdict is Verdict.DRIFTED:
+                self._say(
+                    "connection.drifted",
+                    logging.WARNING,
+                    run=run,
+                    rotation=rotation,
+                    **place,
+                    reason=change.reason,
+                )
+            if change.warning is not None:
+                self._say(
+                    "connection.warning",
+                    logging.WARNING,
+                    run=run,
+                    rotation=rotation,
+                    **place,
+                    reason=change.warning,
+                )
 
     def _settled(self, event: Settled) -> None:
         outcome = event.outcome
@@ -247,9 +211,11 @@ class Log:
             reason=outcome.reason,
             phase=outcome.phase,
             seconds=None if seconds is None else round(seconds, 3),
+            request_id=event.request_id,
         )
 
-    def _finished(self, run: Run) -> None:
+    def _finished(self, event: RunFinished) -> None:
+        run = event.run
         fine = run.result in {RunResult.SUCCEEDED, RunResult.INTERRUPTED}
         seconds = (run.finished_at - run.started_at).total_seconds() if run.finished_at else None
         self._say(
@@ -262,7 +228,8 @@ class Log:
             seconds=None if seconds is None else round(seconds, 3),
             **run.counts,
             reason=run.reason or None,
-            todo=run.todo or None,
+            request_id=event.request_id,
+            todo=todo_after(event) or None,
         )
 
     def _say(self, name: str, level: int = logging.INFO, **fields: object) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Never
 
 from rotator.clock import either
 from rotator.config.models import RotationConfig
-from rotator.errors import CredentialInvalid, SourceError, TargetError
+from rotator.errors import Cause, CredentialInvalid, RotatorError, SourceError, TargetError
 from rotator.model import (
     Change,
     Connection,
@@ -65,6 +65,8 @@ class Execution:
     stop: asyncio.Event
     issuer: Issuer
     failures: int = 0
+    cause: Cause | None = None
+    """Of the first of them."""
     settled: set[Key] = field(default_factory=set)
     _awaited: dict[Key, _Awaited] = field(default_factory=dict)
     _resends: dict[Key, int] = field(default_factory=dict)
@@ -148,13 +150,13 @@ class Execution:
         try:
             credential = await self.issuer.credential(change, change.secret)
         except (SourceError, CredentialInvalid) as error:
-            await self._unissued(change, str(error))
+            await self._unissued(change, error)
             return None
         return replace(change, credential=credential)
 
-    async def _unissued(self, change: Change, reason: str) -> None:
+    async def _unissued(self, change: Change, error: RotatorError) -> None:
         connection = change.connection
-        self.failures += 1
+        self.failed(error.cause)
         self.settled.add((connection.target, connection.name))
         outcome = Outcome(
             run_id=self.run_id,
@@ -162,13 +164,13 @@ class Execution:
             target=connection.target,
             connection=connection.name,
             result=Result.FAILED,
-            reason=reason,
+            reason=str(error),
             at=self.world.clock.now(),
             phase=connection.phase,
             resource_version=connection.resource_version,
         )
         await self.world.ledger.settle(None, outcome)
-        self.world.observe(Settled(outcome))
+        self.world.observe(Settled(outcome, error.cause))
 
     async def _send(
         self, change: Change, connection: Connection, intent: Record, *, sent_before: bool = False
@@ -186,9 +188,9 @@ class Execution:
                 )
                 self._await(change, before, record, now, self.world.clock.monotonic())
             case Refused(record, error):
-                await self._fail(replace(record, stage=Stage.REFUSED), str(error))
+                await self._fail(replace(record, stage=Stage.REFUSED), str(error), error)
             case Lost(record, error):
-                await self._fail(record, f"no answer that can be trusted: {error}")
+                await self._fail(record, f"no answer that can be trusted: {error}", error)
             case Unsent():
                 await self._as_it_was(change)
             case None:
@@ -269,7 +271,10 @@ class Execution:
         """What was put stays PUT: the next run looks again, and doesn't put it again."""
         if waited < self.rule.verify.timeout.total_seconds():
             return None
-        return self._settle(awaited, Result.FAILED, f"could not be looked at: {trouble}")
+        reason = f"could not be looked at: {trouble}"
+        return self._settle(
+            awaited, Result.FAILED, reason, cause=trouble.cause, request_id=trouble.request_id
+        )
 
     def _judge(
         self, awaited: _Awaited, now: Connection | None, waited: float
@@ -300,10 +305,10 @@ class Execution:
                     verified_at=at,
                     verified_version=record.secret_version,
                 )
-                return self._settle(awaited, Result.ROTATED, reason, waited)
+                return self._settle(awaited, Result.ROTATED, reason, verified=waited)
             case State.FAILED:
                 awaited.record = replace(record, stage=Stage.FAILED, at=at, error=reason)
-                return self._settle(awaited, Result.FAILED, reason)
+                return self._settle(awaited, Result.FAILED, reason, cause=judgement.cause)
             case State.PENDING:
                 interval = self.rule.verify.interval.total_seconds()
                 late = not judgement.visible and waited >= resend_after(interval, timeout)
@@ -323,22 +328,39 @@ class Execution:
 
     # Recording
 
+    def failed(self, cause: Cause | None) -> None:
+        self.failures += 1
+        self.cause = self.cause or cause
+
     async def _settle(
-        self, awaited: _Awaited, result: Result, reason: str, verified: float | None = None
+        self,
+        awaited: _Awaited,
+        result: Result,
+        reason: str,
+        *,
+        verified: float | None = None,
+        cause: Cause | None = None,
+        request_id: str | None = None,
     ) -> None:
         del self._awaited[awaited.record.target, awaited.record.connection]
-        await self._record(awaited.record, result, reason, verified)
+        await self._record(awaited.record, result, reason, verified, cause, request_id)
 
-    async def _fail(self, record: Record, reason: str) -> None:
+    async def _fail(self, record: Record, reason: str, error: TargetError) -> None:
         self._awaited.pop((record.target, record.connection), None)
         record = replace(record, at=self.world.clock.now(), error=reason)
-        await self._record(record, Result.FAILED, reason)
+        await self._record(record, Result.FAILED, reason, None, error.cause, error.request_id)
 
     async def _record(
-        self, record: Record, result: Result, reason: str, verified: float | None = None
+        self,
+        record: Record,
+        result: Result,
+        reason: str,
+        verified: float | None,
+        cause: Cause | None,
+        request_id: str | None,
     ) -> None:
         if result is Result.FAILED:
-            self.failures += 1
+            self.failed(cause)
         self.settled.add((record.target, record.connection))
         outcome = Outcome(
             run_id=self.run_id,
@@ -355,7 +377,7 @@ class Execution:
             verify_seconds=verified,
         )
         await self.world.ledger.settle(record, outcome)
-        self.world.observe(Settled(outcome))
+        self.world.observe(Settled(outcome, cause, request_id))
 
 
 def _credential(change: Change) -> Credential:

@@ -17,6 +17,7 @@ from rotator.model import (
     LeaseChanged,
     LeasesSeen,
     LeaseState,
+    LeaseStep,
     Owner,
     SourceRead,
     TokenSeen,
@@ -156,7 +157,9 @@ class Keeper:
             await world.ledger.keep_lease(after)
         return after
 
-    async def _dropped(self, world: World, lease: HeldLease, what: str, reason: str = "") -> None:
+    async def _dropped(
+        self, world: World, lease: HeldLease, what: LeaseStep, reason: str = ""
+    ) -> None:
         await world.ledger.drop_lease(lease.id)
         self._met.discard(lease.id)
         self._pauses.pop(lease.id, None)

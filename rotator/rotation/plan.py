@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotator.config.models import RotationConfig
-from rotator.errors import PlanRefused
+from rotator.errors import Cause, PlanRefused
 from rotator.model import Change, Connection, Credential, Record, SecretRef, Stage, Verdict
 
 
@@ -37,12 +37,14 @@ class Plan:
         if self.matched < expect.min and not self.missing_targets:
             raise PlanRefused(
                 f"rotation {self.rotation} matches {matched}, fewer than "
-                f"match.expect.min ({expect.min}); check match, or lower the limit"
+                f"match.expect.min ({expect.min}); check match, or lower the limit",
+                Cause.MATCH,
             )
         if expect.max is not None and self.matched > expect.max:
             raise PlanRefused(
                 f"rotation {self.rotation} matches {matched}, more than "
-                f"match.expect.max ({expect.max}); narrow match, or raise the limit"
+                f"match.expect.max ({expect.max}); narrow match, or raise the limit",
+                Cause.MATCH,
             )
         invalid = self.invalid
         if rule.rollout.on_failure == "halt" and len(invalid) > rule.rollout.max_failures:
@@ -50,12 +52,18 @@ class Plan:
             more = f" (and {len(invalid) - 1} more; `rotator plan` shows all)" * (len(invalid) > 1)
             raise PlanRefused(
                 f"rotation {self.rotation}, connection {first.connection.name} of target "
-                f"{first.connection.target}: {first.reason}{more}; nothing was sent"
+                f"{first.connection.target}: {first.reason}{more}; nothing was sent",
+                first.cause or Cause.CREDENTIAL,
             )
 
 
-def invalid(connection: Connection, reason: str, secret: SecretRef | None = None) -> Change:
-    return Change(connection, Verdict.INVALID, reason, secret=secret)
+def invalid(
+    connection: Connection,
+    reason: str,
+    secret: SecretRef | None = None,
+    cause: Cause = Cause.CREDENTIAL,
+) -> Change:
+    return Change(connection, Verdict.INVALID, reason, secret=secret, cause=cause)
 
 
 def decide(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from rotator.context import working_for
-from rotator.errors import LedgerError, PlanRefused, RotatorError
+from rotator.errors import Cause, LedgerError, PlanRefused, RotatorError
 from rotator.model import (
     Change,
     Outcome,
@@ -59,39 +59,47 @@ async def execute(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
     under way end, nothing new starts, and the next run finishes the work. A crash and a
     cancellation are recorded too, and raised on.
     """
+    cause: Cause | None = None
+    request_id: str | None = None
     try:
         async with world.ledger.lock(order.rotation):
             await world.ledger.begin(run)
             world.observe(RunStarted(run))
             try:
                 with working_for(run.id):
-                    run = await _rotate(world, order, run, stop)
+                    run, cause = await _rotate(world, order, run, stop)
             except RotatorError as error:
                 refused = isinstance(error, PlanRefused)
                 result = RunResult.REFUSED if refused else RunResult.FAILED
                 run = replace(run, result=result, reason=str(error))
+                cause, request_id = error.cause, error.request_id
             except asyncio.CancelledError:
                 run = replace(run, result=RunResult.INTERRUPTED, reason="cancelled")
                 raise
             except BaseException as error:
                 reason = f"internal error: {type(error).__name__}"
                 run = replace(run, result=RunResult.FAILED, reason=reason)
+                cause = Cause.INTERNAL
                 raise
             finally:
                 run = replace(run, finished_at=world.clock.now())
                 try:
                     await asyncio.shield(world.ledger.finish(run))
                 finally:
-                    world.observe(RunFinished(run))
+                    world.observe(RunFinished(run, cause, request_id))
     except LedgerError as error:
         if run.finished_at is None:  # it never began, and nobody was told
             failed = replace(run, result=RunResult.FAILED, reason=str(error))
-            world.observe(RunFinished(replace(failed, finished_at=world.clock.now())))
+            failed = replace(failed, finished_at=world.clock.now())
+            world.observe(RunFinished(failed, error.cause))
         raise
     return run
 
 
-async def _rotate(world: World, order: Order, run: Run, stop: asyncio.Event) -> Run:
+async def _rotate(
+    world: World, order: Order, run: Run, stop: asyncio.Event
+) -> tuple[Run, Cause | None]:
+    """The run with its result, and what it failed of."""
     rule = world.config.rotations[order.rotation]
     seen = await survey(world, order.rotation, only=order.only, force=order.force)
     world.observe(Planned(run.id, order.rotation, seen.plan.changes))
@@ -109,10 +117,10 @@ async def _rotate(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
         counts[outcome.result] += 1
         record = adopted(change, run.rotation, run.id, outcome.at)
         if outcome.result is Result.FAILED:
-            execution.failures += 1
+            execution.failed(change.cause)
         if outcome.result is Result.FAILED or record is not None:
             await world.ledger.settle(record, outcome)
-        world.observe(Settled(outcome))
+        world.observe(Settled(outcome, change.cause))
     before = execution.failures
     try:
         await execution.roll_out(seen.plan.changes)
@@ -129,9 +137,13 @@ async def _rotate(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
     counts[Result.ROTATED] += len(execution.settled) - failed
     counts[Result.SKIPPED] += len(untouched)
     result, reason = _result(seen, execution, untouched, stop)
-    return replace(
+    done = replace(
         run, result=result, reason=reason, counts={str(key): n for key, n in counts.items() if n}
     )
+    if result is not RunResult.FAILED:
+        return done, None
+    unlisted = next(iter(seen.failures.values()), None)
+    return done, unlisted.cause if unlisted else execution.cause
 
 
 def _without_updates(

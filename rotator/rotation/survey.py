@@ -259,7 +259,7 @@ def _decide(
     force: bool,
 ) -> Change:
     if isinstance(secret, SourceError):
-        return invalid(connection, str(secret))
+        return invalid(connection, str(secret), cause=secret.cause)
     try:
         known = credential.fit(connection.type, rule.credential) is not None
         data = credential.auth_data(connection.type, rule.credential, secret.fields)

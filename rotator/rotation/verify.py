@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from rotator.errors import Cause
 from rotator.model import Connection
 
 REFUSED_PHASE = "INVALID_AUTH"
@@ -24,6 +25,8 @@ class Judgement:
     reason: str
     visible: bool = True
     """Whether the update shows at all yet; False with a state of PENDING only."""
+    cause: Cause | None = None
+    """Of a state of FAILED."""
 
 
 def judge(
@@ -46,7 +49,7 @@ def judge(
     visible = True
     if now is None:
         if misses >= MISSES_UNTIL_GONE:
-            return Judgement(State.FAILED, "the connection is gone")
+            return Judgement(State.FAILED, "the connection is gone", cause=Cause.OTHER)
         said = "the connection was not listed"
     elif not now.moved_since(before):
         visible = False
@@ -54,11 +57,11 @@ def judge(
     elif now.usable:
         return Judgement(State.VERIFIED, f"{now.phase} at resource version {now.resource_version}")
     elif now.phase == REFUSED_PHASE:
-        return Judgement(State.FAILED, _phase(now))
+        return Judgement(State.FAILED, _phase(now), cause=Cause.REJECTED)
     else:
         said = _phase(now)
     if waited >= timeout:
-        return Judgement(State.FAILED, f"{said}, after {timeout:g} s")
+        return Judgement(State.FAILED, f"{said}, after {timeout:g} s", cause=Cause.NOT_READY)
     return Judgement(State.PENDING, said, visible)
 
 

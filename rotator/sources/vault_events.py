@@ -87,12 +87,12 @@ class Events:
             except InvalidStatus as refused:
                 status = refused.response.status_code
                 if status == 404:
-                    self._say("offers no events (Vault Enterprise does); looks go on as configured")
+                    self._warn("offers no events (Vault Enterprise does); looks go on as before")
                     return
-                self._say(f"refuses events (HTTP {status}); its policy must permit to subscribe")
+                self._warn(f"refuses events (HTTP {status}); its policy must permit to subscribe")
                 pause = _LONGEST_PAUSE if status == 403 else pause
             except (WebSocketException, InvalidHandshake, OSError, SourceError) as error:
-                self._say(f"no events for now ({type(error).__name__})")
+                self._warn(f"no events for now ({type(error).__name__})")
             self._closed.wait(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)
 
@@ -116,7 +116,7 @@ class Events:
             _hang_up(connection)
         return connection
 
-    def _say(self, what: str) -> None:
+    def _warn(self, what: str) -> None:
         if not self._closed.is_set():
             log.warning("source.events", extra={"source": self._name, "reason": what})
 

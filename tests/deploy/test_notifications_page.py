@@ -6,19 +6,20 @@ import json
 import re
 import runpy
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
 
 from rotator.config.load import load
+from rotator.errors import Cause
 from rotator.model import Occasion, Outcome, Result, Run, RunResult
 from rotator.notify.courier import LONGEST_PAUSE, LONGEST_TRIED, MOST_ATTEMPTS, MOST_WAITING
 from rotator.notify.decisions import AGAIN_AFTER, Ended
 from rotator.notify.message import MOST_CONNECTIONS, notification, signature
 from rotator.notify.notifier import GRACE
 from rotator.notify.receiver import PATIENCE
+from rotator.todo import todo
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "deploy" / "notifications.md").read_text()
@@ -37,11 +38,12 @@ def test_the_configuration_loads(tmp_path: Path) -> None:
 def test_the_example_has_exactly_the_keys_that_are_sent() -> None:
     run = Run("run-1", "openai", "schedule", NOW, NOW, RunResult.FAILED, "1 failed")
     outcome = Outcome("run-1", "openai", "prod", "a", Result.FAILED, "INVALID_AUTH", NOW)
-    sent = json.loads(notification(Ended(run, (outcome,), 40), Occasion.FAILED, ("prod",)).body)
+    ended = Ended(run, (outcome,), 40, todo(Cause.REJECTED, "openai"))
+    sent = json.loads(notification(ended, Occasion.FAILED, ("prod",)).body)
     shown = json.loads(JSON)
     assert list(shown) == list(sent)
     assert [list(each) for each in shown["connections"]] == [list(sent["connections"][0])]
-    assert shown["todo"] == sent["todo"] == replace(run, reason="").todo
+    assert shown["todo"] == sent["todo"]
     assert shown["time"] == sent["time"]
     for key in sent:
         assert f"`{key}`" in PAGE, key

@@ -81,9 +81,11 @@ async def test_no_output_of_any_command_and_no_file_holds_a_value(
             assert not [value for value in VALUES if value.encode() in content], file.name
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
 async def test_no_answer_no_metric_and_no_line_of_the_daemon_holds_a_value(
-    installed: Deployment, cloud: Sandbox
+    installed: Deployment, cloud: Sandbox, form: str
 ) -> None:
+    installed.document["log"]["format"] = form
     with vault_running() as (vault, url):
         vault.put("flink/openai", {"api_key": GOOD})
         auth = {"method": "token", "token": {"env": "VAULT_SECRET"}}
@@ -93,11 +95,12 @@ async def test_no_answer_no_metric_and_no_line_of_the_daemon_holds_a_value(
         installed.rotation["watch"] = "1s"
         environment = {"HTTP_TOKEN": TOKEN, "VAULT_SECRET": ROOT}
         async with installed.daemon(**environment) as daemon, daemon.client() as http:
-            await daemon.event("run.finished", result="succeeded")
+            await daemon.line(r"run.finished.*result\W+succeeded")
             vault.put("flink/openai", {"api_key": BAD})
-            await daemon.event("run.finished", result="failed")
+            await daemon.line(r"run.finished.*result\W+failed")
             vault.sealed = True
-            await daemon.event("watch.failed")
+            await daemon.line(r"watch.failed")
+            assert await daemon.line(r"target.request") == (), "this is the level debug"
             authorization = {"Authorization": f"Bearer {TOKEN}"}
             answers = [await http.post("/api/v1/rotations/openai/run", headers=authorization)]
             paths = (

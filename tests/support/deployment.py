@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 import yaml
 
 from rotator.sandbox.settings import API_KEY, API_SECRET, ENVIRONMENT, ORGANIZATION
+from tests.support.events import misfits
+
+T = TypeVar("T")
 
 DEADLINE = 60.0
 """Seconds that a test waits for what should take a moment, on a busy machine."""
@@ -140,14 +144,14 @@ class Deployment:
 
     @asynccontextmanager
     async def daemon(self, *options: str, **extra: str) -> AsyncIterator[Daemon]:
-        """`rotator run`, from its start to SIGTERM."""
+        """`rotator run`, from its start to SIGTERM; its log holds what deploy/logging.md says."""
         process = await self.spawn("run", *options, **extra)
         assert process.stderr is not None
         daemon = Daemon(process)
         reader = asyncio.create_task(daemon.read(process.stderr))
         try:
-            started = await daemon.event("daemon.started")
-            daemon.url = f"http://{started['address']}"
+            (address,) = await daemon.line(r"daemon.started.*\baddress\W+([\w.]+:\d+)")
+            daemon.url = f"http://{address}"
             yield daemon
         finally:
             if process.returncode is None:
@@ -155,6 +159,8 @@ class Deployment:
             async with asyncio.timeout(DEADLINE):
                 await process.wait()
                 await reader
+        if self.document.get("log", {}).get("format") != "console":
+            assert list(misfits(daemon.lines)) == []
 
 
 @dataclass(slots=True)
@@ -189,11 +195,23 @@ class Daemon:
                     return event
             return None
 
+        return await self._until(found, f"{name} {fields}")
+
+    async def line(self, pattern: str) -> tuple[str, ...]:
+        """Wait for a line of the log, in whichever format; the groups of the pattern."""
+
+        def found() -> tuple[str, ...] | None:
+            matches = (re.search(pattern, line) for line in self.lines)
+            return next((match.groups() for match in matches if match), None)
+
+        return await self._until(found, pattern)
+
+    async def _until(self, found: Callable[[], T | None], what: str) -> T:
         async with asyncio.timeout(DEADLINE), self._grown:
             await self._grown.wait_for(lambda: found() is not None or self._ended)
-        event = found()
-        assert event is not None, f"no {name} {fields} in:\n" + "\n".join(self.lines)
-        return event
+        seen = found()
+        assert seen is not None, f"no {what} in:\n" + "\n".join(self.lines)
+        return seen
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, trust_env=False)

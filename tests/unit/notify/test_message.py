@@ -22,7 +22,7 @@ def outcome(
     return Outcome("run-1", "openai", "prod", connection, result, reason, NOW, "INVALID_AUTH")
 
 
-THREE = Ended(RUN, (outcome("c"), outcome("a"), outcome("b")), 40)
+THREE = Ended(RUN, (outcome("c"), outcome("a"), outcome("b")), 40, TODO)
 
 
 def content(ended: Ended, occasion: Occasion = Occasion.FAILED) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def test_every_key_is_always_there() -> None:
 
 
 def test_a_run_without_a_plan() -> None:
-    told = content(Ended(replace(RUN, reason="source vault: it is sealed")))
+    told = content(Ended(replace(RUN, reason="source vault: it is sealed"), todo=TODO))
     assert (told["connections"], told["connections_total"]) == ([], 0)
     assert told["connections_matched"] is None
     assert told["text"].startswith("rotation openai failed: source vault: it is sealed. See why")
@@ -74,7 +74,7 @@ def test_a_run_without_a_plan() -> None:
 
 def test_a_refusal_says_so() -> None:
     refused = replace(RUN, result=RunResult.REFUSED, reason="matches 0 connections")
-    assert content(Ended(refused, (), 0))["text"].startswith(
+    assert content(Ended(refused, (), 0, TODO))["text"].startswith(
         "rotation openai was refused: matches 0 connections. "
     )
 

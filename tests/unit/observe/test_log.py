@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from rotator.config.models import LogConfig
+from rotator.context import working_for
+from rotator.errors import Cause
 from rotator.model import (
     Change,
     Connection,
@@ -38,6 +40,8 @@ from rotator.model import (
     Verdict,
 )
 from rotator.observe import log
+from rotator.observe.lines import ROOT
+from rotator.todo import todo
 from tests.unit.observe.test_metrics import LEASE
 
 CANARY = "sk-canary-value"
@@ -65,7 +69,7 @@ def logging_restored() -> Iterator[None]:
     """`configure` is for a whole process; what it changes is put back."""
     root = logging.getLogger()
     handlers, show = root.handlers[:], warnings.showwarning
-    named = {name: logging.getLogger(name) for name in ("", log.ROOT, *log._QUIET)}
+    named = {name: logging.getLogger(name) for name in ("", ROOT, *log._QUIET)}
     levels = {name: logger.level for name, logger in named.items()}
     yield
     logging.captureWarnings(capture=False)
@@ -127,12 +131,22 @@ def test_each_event_has_a_name_a_level_and_its_run(
 
 
 @pytest.mark.parametrize("result", [RunResult.FAILED, RunResult.REFUSED])
-def test_a_failed_run_says_what_to_do(lines: Lines, result: RunResult) -> None:
+@pytest.mark.parametrize("cause", [*Cause, None])
+def test_a_failed_run_says_what_to_do(lines: Lines, result: RunResult, cause: Cause | None) -> None:
     log.configure(LogConfig())
-    log.Log()(RunFinished(replace(DONE, result=result, reason="1 failed")))
+    log.Log()(RunFinished(replace(DONE, result=result, reason="1 failed"), cause, "request-7"))
     (line,) = lines()
     assert (line["level"], line["result"], line["reason"]) == ("error", str(result), "1 failed")
-    assert "rotator plan openai" in line["todo"]
+    assert line["todo"] == todo(cause or Cause.OTHER, "openai")
+    assert line["request_id"] == "request-7"
+
+
+def test_a_failure_of_a_target_carries_its_request(lines: Lines) -> None:
+    log.configure(LogConfig())
+    failed = replace(OUTCOME, result=Result.FAILED, reason="no (X-Request-Id request-7)")
+    log.Log()(Settled(failed, Cause.REFUSED, "request-7"))
+    (line,) = lines()
+    assert (line["event"], line["request_id"]) == ("connection.settled", "request-7")
 
 
 def test_an_interrupted_run_is_no_error(lines: Lines) -> None:
@@ -220,6 +234,16 @@ def test_what_becomes_of_notifications(
     assert told == ([(f"notification.{result}", level, "a.example")] if level else [])
 
 
+def test_a_lease_that_a_run_asks_for_names_it(lines: Lines) -> None:
+    log.configure(LogConfig())
+    with working_for("run-1"):
+        log.Log()(LeaseChanged(LEASE, "made"))
+    log.Log()(LeaseChanged(LEASE, "renewed"))
+    made, renewed = lines()
+    assert made["run"] == "run-1"
+    assert "run" not in renewed
+
+
 def test_configured_again_it_says_everything_once(lines: Lines) -> None:
     log.configure(LogConfig())
     log.configure(LogConfig())
@@ -285,27 +309,3 @@ def test_warnings_are_lines_too(lines: Lines) -> None:
     (line,) = lines()
     assert (line["event"], line["logger"]) == ("library", "py.warnings")
     assert "DeprecationWarning: old habits" in line["message"]
-
-
-def test_one_line_whatever_is_in_a_name(lines: Lines, capsys: pytest.CaptureFixture[str]) -> None:
-    log.configure(LogConfig())
-    odd = 'a"b\nrun.finished result=succeeded \x1b[31m\u2028 ü'
-    log.Log()(Settled(replace(OUTCOME, connection=odd)))
-    (line,) = lines()
-    assert line["connection"] == odd
-    log.configure(LogConfig(format="console"))
-    log.Log()(Settled(replace(OUTCOME, connection=odd)))
-    (text,) = capsys.readouterr().err.splitlines()
-    assert text.endswith("phase=READY seconds=1.235")
-    assert " connection.settled run=run-1 rotation=openai " in text
-    assert "\x1b" not in text
-
-
-def test_people_see_levels_that_matter(capsys: pytest.CaptureFixture[str]) -> None:
-    log.configure(LogConfig(format="console"))
-    log.Log()(RunStarted(RUN))
-    log.Log()(RunFinished(replace(DONE, result=RunResult.FAILED, reason="1 failed")))
-    started, failed = capsys.readouterr().err.splitlines()
-    assert started.endswith(" run.started run=run-1 rotation=openai trigger=schedule")
-    assert " ERROR run.finished " in failed
-    assert 'reason="1 failed"' in failed

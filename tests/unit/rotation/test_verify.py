@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rotator.errors import Cause
 from rotator.model import Connection
 from rotator.rotation.verify import Judgement, State, judge, pauses, resend_after
 from tests.unit.rotation.values import at, connection
@@ -22,6 +23,10 @@ def look(
     return judge(before, now, misses=misses, waited=waited, timeout=TIMEOUT)
 
 
+def late(reason: str) -> Judgement:
+    return Judgement(State.FAILED, reason, cause=Cause.NOT_READY)
+
+
 class TestMoved:
     """The update shows: the phase is that of the new credential."""
 
@@ -34,7 +39,7 @@ class TestMoved:
     @pytest.mark.parametrize("waited", [0.0, 29.9, 30.0])
     def test_invalid_auth_fails_at_once(self, waited: float) -> None:
         seen = look(connection(version="6", phase="INVALID_AUTH", detail="HTTP 401"), waited=waited)
-        assert seen == Judgement(State.FAILED, "INVALID_AUTH (HTTP 401)")
+        assert seen == Judgement(State.FAILED, "INVALID_AUTH (HTTP 401)", cause=Cause.REJECTED)
 
     @pytest.mark.parametrize(
         "phase", ["PENDING", "UNREACHABLE", "UNKNOWN", "DEGRADED", "ready", "READY_SOON", "FAILED"]
@@ -42,7 +47,7 @@ class TestMoved:
     def test_any_other_phase_waits_and_is_named_at_the_timeout(self, phase: str) -> None:
         now = connection(version="6", phase=phase)
         assert look(now, waited=29.9) == Judgement(State.PENDING, phase)
-        assert look(now, waited=30.0) == Judgement(State.FAILED, f"{phase}, after 30 s")
+        assert look(now, waited=30.0) == late(f"{phase}, after 30 s")
 
     @pytest.mark.parametrize("detail", ["Lookup failed: no such host", "INVALID_AUTH", "error"])
     def test_a_detail_spoils_no_ready(self, detail: str) -> None:
@@ -68,7 +73,7 @@ class TestNotMoved:
         said = "the update is not visible: still at resource version 5"
         now = connection(version=version, phase=phase)
         assert look(now) == Judgement(State.PENDING, said, visible=False)
-        assert look(now, waited=30.0) == Judgement(State.FAILED, f"{said}, after 30 s")
+        assert look(now, waited=30.0) == late(f"{said}, after 30 s")
 
     def test_where_nothing_tells_one_write_from_another_nothing_is_verified(self) -> None:
         blind = connection(version=None)
@@ -83,11 +88,13 @@ class TestMissing:
 
     @pytest.mark.parametrize("misses", [2, 3])
     def test_missing_twice_is_gone(self, misses: int) -> None:
-        assert look(None, misses=misses) == Judgement(State.FAILED, "the connection is gone")
+        assert look(None, misses=misses) == Judgement(
+            State.FAILED, "the connection is gone", cause=Cause.OTHER
+        )
 
     def test_missing_at_the_timeout_fails(self) -> None:
         seen = look(None, misses=1, waited=30.0)
-        assert seen == Judgement(State.FAILED, "the connection was not listed, after 30 s")
+        assert seen == late("the connection was not listed, after 30 s")
 
     def test_listed_again_counts_as_it_is(self) -> None:
         assert look(connection(version="6"), misses=0).state is State.VERIFIED

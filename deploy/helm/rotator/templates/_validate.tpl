@@ -47,4 +47,33 @@
 {{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) $v.leaderElection.enabled -}}
 {{- fail "serviceAccount.name: leaderElection gives it permissions; name the one to use, or set serviceAccount.create" -}}
 {{- end -}}
+{{- range $name, $source := $v.config.sources -}}
+{{- $auth := dict -}}
+{{- if kindIs "map" $source -}}{{- if kindIs "map" $source.auth -}}{{- $auth = $source.auth -}}{{- end -}}{{- end -}}
+{{- if eq (toString $auth.method) "kubernetes" -}}
+{{- $file := default "/var/run/secrets/kubernetes.io/serviceaccount/token" $auth.token_file -}}
+{{- include "rotator.validate.token" (dict "Values" $v "key" (printf "config.sources.%s.auth.token_file" $name) "file" (toString $file)) -}}
+{{- else if and (eq (toString $auth.method) "jwt") (kindIs "map" $auth.jwt) -}}
+{{- include "rotator.validate.token" (dict "Values" $v "key" (printf "config.sources.%s.auth.jwt.file" $name) "file" (toString $auth.jwt.file)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A token file of a login to Vault, where it is one that the chart would have to mount. */}}
+{{- define "rotator.validate.token" -}}
+{{- $v := .Values -}}
+{{- $file := .file -}}
+{{- $mounted := false -}}
+{{- range $v.extraVolumeMounts -}}
+{{- if or (eq $file .mountPath) (hasPrefix (printf "%s/" (trimSuffix "/" .mountPath)) $file) -}}{{- $mounted = true -}}{{- end -}}
+{{- end -}}
+{{- range $v.secretMounts -}}
+{{- if hasPrefix (printf "%s/" (trimSuffix "/" .mountPath)) $file -}}{{- $mounted = true -}}{{- end -}}
+{{- end -}}
+{{- if and (hasPrefix "/var/run/secrets/vault/" $file) (not $v.vaultToken.enabled) (not $mounted) -}}
+{{- fail (printf "%s: nothing is mounted at %s; set vaultToken.enabled" .key $file) -}}
+{{- end -}}
+{{- if and (hasPrefix "/var/run/secrets/kubernetes.io/serviceaccount/" $file) (not $v.leaderElection.enabled) (not $mounted) -}}
+{{- fail (printf "%s: no token is mounted at %s; set vaultToken.enabled, and here /var/run/secrets/vault/token" .key $file) -}}
+{{- end -}}
 {{- end -}}

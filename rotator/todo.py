@@ -1,0 +1,66 @@
+"""What a person does about a failure, in the words of the person who reads it at night."""
+
+from __future__ import annotations
+
+from rotator.errors import Cause
+from rotator.model import RunFinished, RunResult
+
+_TODO = {
+    Cause.MATCH: (
+        "check match and match.expect of {rotation}: `rotator connections` shows which "
+        "connections it matches; nothing was sent"
+    ),
+    Cause.SECRET: (
+        "`rotator check --online` says what the source lacks; the connections keep what they "
+        "have. Then: {again}"
+    ),
+    Cause.CREDENTIAL: (
+        "`rotator plan{only}` shows each connection that doesn't fit: correct its secret, or "
+        "credential or match of {rotation}. Then: {again}"
+    ),
+    Cause.REJECTED: (
+        "the endpoint refuses what the secret holds: put a value that works into the source; a "
+        "watch sees it by itself, else: {again}"
+    ),
+    Cause.NOT_READY: (
+        "look at the connection's endpoint, and at verify.timeout of {rotation}: `rotator "
+        "status` shows where it stands. Then: {again}"
+    ),
+    Cause.KEY: (
+        "check auth of the target: its key is refused, or can't be had; `rotator check --online` "
+        "says whether another works. Then: {again}"
+    ),
+    Cause.REFUSED: (
+        "correct what the reason names, it would be refused again; `rotator check --online` says "
+        "how the target answers. Then: {again}"
+    ),
+    Cause.TARGET: (
+        "if it lasts, `rotator check --online` says how the target answers. To try at once: {again}"
+    ),
+    Cause.LEDGER: (
+        "make the ledger writable: is its volume there, has it space left? Nothing is sent "
+        "without it. Then: {again}"
+    ),
+    Cause.INTERNAL: (
+        "this is a mistake in rotator: please report it, with the log's lines of this run. To try "
+        "again: {again}"
+    ),
+    Cause.OTHER: "`rotator status` shows where each connection stands. To try again: {again}",
+}
+
+
+def todo(cause: Cause, rotation: str | None = None) -> str:
+    """One line. Without a rotation it is a trouble of several, or of none."""
+    return _TODO[cause].format(
+        rotation=f"rotation {rotation}" if rotation else "the rotation",
+        only=f" {rotation}" if rotation else "",
+        again=f"`rotator rotate {rotation}`" if rotation else "`rotator rotate`",
+    )
+
+
+def todo_after(event: RunFinished) -> str:
+    """Empty where a run leaves nothing to do."""
+    run = event.run
+    if run.result not in {RunResult.FAILED, RunResult.REFUSED}:
+        return ""
+    return todo(event.cause or Cause.OTHER, run.rotation)

@@ -1,0 +1,57 @@
+"""What a run that crashes leaves in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from rotator.clock import SystemClock
+from rotator.compose import open_ledger
+from rotator.config.models import LedgerConfig
+from rotator.coordination.term import Term
+from rotator.errors import Cause
+from rotator.observe.lines import JsonLines
+from rotator.rotation.run import Order
+from rotator.rotation.world import World
+from rotator.runner import Runner
+from rotator.todo import todo
+from tests.support.configuration import configured
+
+CANARY = "sk-canary-value"
+
+
+@asynccontextmanager
+async def crashing() -> AsyncIterator[World]:
+    raise RuntimeError(CANARY)
+    yield  # makes it a generator
+
+
+async def test_a_crash_is_one_line_with_its_place_and_without_its_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = SystemClock()
+    async with open_ledger(LedgerConfig(url=f"sqlite:///{tmp_path}/ledger.db"), clock) as (to, key):
+        config = configured(openai={})
+        world = World(config, {}, {}, to, clock, lambda _: None, key.fingerprint)
+        runner = Runner(crashing, asyncio.Event(), term=Term(clock))
+        run = runner.start(Order("openai", "schedule"), world)
+        await runner.idle()
+    (record,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    line = json.loads(JsonLines().format(record))
+    told = {name: line[name] for name in ("event", "run", "rotation", "error", "todo")}
+    assert told == {
+        "event": "run.crashed",
+        "run": run.id,
+        "rotation": "openai",
+        "error": "RuntimeError",
+        "todo": todo(Cause.INTERNAL, "openai"),
+    }
+    assert "unit/test_runner.py:" in line["at"]
+    assert CANARY not in str(line)
+    assert runner.under_way("openai") is None
