@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from rotator.config.cron import scheduled_since
 from rotator.config.models import RotationConfig
+from rotator.config.ticks import scheduled_since
 from rotator.model import Run, RunResult
 from rotator.schedule import missed_while_down
 

@@ -178,6 +178,9 @@ class Duties:
             trigger = trigger_at_once(rule, last, self.clock.now(), taken_over=taken_over)
             if trigger is not None:
                 self._start(name, trigger)
+            elif taken_over:
+                # What was seen before another led is old.
+                self.schedule.look_now(name)
 
     def follow(self) -> None:
         """Another process leads, or nobody does yet: what was seen here grows old."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -154,3 +154,7 @@ class Observer(Protocol):
     """Told what happens; must not block and must not raise."""
 
     def __call__(self, event: Event, /) -> None: ...
+
+
+Tell = Callable[[int, str, str], None]
+"""Level, name of the event, and words for people. Called in any thread."""

@@ -15,8 +15,9 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from rotator.config.cron import cron_trigger, scheduled_since
+from rotator.config.cron import cron_trigger
 from rotator.config.models import RotationConfig
+from rotator.config.ticks import scheduled_since
 
 Tick = Callable[[str], Awaitable[None]]
 
@@ -94,6 +95,10 @@ class Schedule:
             id=f"look:{rotation}",
             replace_existing=True,
         )
+
+    def look_now(self, rotation: str) -> None:
+        """A look besides the regular ones, as soon as nothing else is to be done."""
+        self._scheduler.add_job(self._on_look, DateTrigger(datetime.now(UTC)), args=[rotation])
 
     def next_run(self, rotation: str) -> datetime | None:
         try:

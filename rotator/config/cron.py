@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
-
-from rotator.config.models import Schedule
 
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _DAY = r"(?:[0-7]|sun|mon|tue|wed|thu|fri|sat)"
@@ -47,21 +45,6 @@ def cron_trigger(expression: str, timezone: str, jitter: timedelta = timedelta(0
         timezone=ZoneInfo(timezone),
         jitter=int(jitter.total_seconds()) or None,
     )
-
-
-def next_after(schedule: Schedule, moment: datetime) -> datetime | None:
-    """The first tick after it, its jitter left aside; None where there is none any more."""
-    trigger = cron_trigger(schedule.cron, schedule.timezone)
-    due: datetime | None = trigger.get_next_fire_time(None, moment + timedelta(microseconds=1))
-    return due
-
-
-def scheduled_since(schedule: Schedule | None, since: datetime, now: datetime) -> bool:
-    """Whether a tick was due after `since`, its jitter left aside."""
-    if schedule is None:
-        return False
-    due = next_after(schedule, since)
-    return due is not None and due <= now
 
 
 def _weekdays(field: str) -> str:

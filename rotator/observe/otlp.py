@@ -20,8 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from rotator import __version__
 from rotator.observe.traces import Traces
-from rotator.observe.tracing import Tell
-from rotator.ports import Clock
+from rotator.ports import Clock, Tell
 from rotator.requests_light import requests
 
 GRACE = 1.5

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from rotator.config.cron import next_after
 from rotator.config.models import RotationConfig
+from rotator.config.ticks import next_after
 from rotator.model import (
     Event,
     Listed,

@@ -6,19 +6,16 @@ OpenTelemetry is imported where they are switched on, and nowhere before: it tak
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rotator.model import Event
-from rotator.ports import Clock, Observer
+from rotator.ports import Clock, Observer, Tell
 
 if TYPE_CHECKING:
     from rotator.observe.otlp import Otlp
-
-Tell = Callable[[int, str, str], None]
-"""Level, name of the event, and words for people. Called in any thread."""
 
 
 class Unusable(Exception):

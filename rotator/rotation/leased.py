@@ -45,7 +45,7 @@ async def leased_now(world: World, rotation: str) -> Leased | None:
     rule = world.config.rotations[rotation]
     if rule.secret.dynamic is None:
         return None
-    from rotator.config.cron import scheduled_since  # APScheduler: only where it is needed
+    from rotator.config.ticks import scheduled_since  # APScheduler: only where it is needed
 
     try:
         owner = await world.sources[rule.secret.source].keep_alive()

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rotator.config.cron import cron_trigger, scheduled_since
+from rotator.config.cron import cron_trigger
 from rotator.config.models import Schedule
+from rotator.config.ticks import scheduled_since
 
 FRIDAY = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
 

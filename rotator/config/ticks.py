@@ -1,0 +1,23 @@
+"""When schedules are due."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from rotator.config.cron import cron_trigger
+from rotator.config.models import Schedule
+
+
+def next_after(schedule: Schedule, moment: datetime) -> datetime | None:
+    """The first tick after it, its jitter left aside; None where there is none any more."""
+    trigger = cron_trigger(schedule.cron, schedule.timezone)
+    due: datetime | None = trigger.get_next_fire_time(None, moment + timedelta(microseconds=1))
+    return due
+
+
+def scheduled_since(schedule: Schedule | None, since: datetime, now: datetime) -> bool:
+    """Whether a tick was due after `since`, its jitter left aside."""
+    if schedule is None:
+        return False
+    due = next_after(schedule, since)
+    return due is not None and due <= now
