@@ -75,7 +75,7 @@ class Stage:
             self.written.append((monotonic(), writer))
 
     async def deployment(
-        self, name: str, way: Way, pace: float = 1000, **settings: Any
+        self, name: str, way: Way, pace: float = 1000, watch: str = "1s", **settings: Any
     ) -> Deployment:
         """`pace` is in requests a second."""
         folder = self.folder / name
@@ -83,15 +83,17 @@ class Stage:
         made = Deployment(folder, self.cloud.url)
         made.secret("openai", {"api_key": f"sk-{name}-1"})
         made.document["coordination"] = self.cluster.coordination(name, way, DURATION)
-        made.rotation["watch"] = "1s"
+        made.rotation["watch"] = watch
         made.target["requests_per_second"] = pace
         for section, values in settings.items():
             made.document[section].update(values)
         return made
 
-    async def enter(self, name: str, pace: float = 1000, **settings: Any) -> Replica:
+    async def enter(
+        self, name: str, pace: float = 1000, watch: str = "1s", **settings: Any
+    ) -> Replica:
         way = await self.cluster.way()
-        deployment = await self.deployment(name, way, pace, **settings)
+        deployment = await self.deployment(name, way, pace, watch, **settings)
         daemon = await self.stack.enter_async_context(deployment.daemon())
         replica = Replica(name, deployment, way, daemon)
         self.replicas.append(replica)
@@ -219,6 +221,26 @@ async def series_of_connections(replica: Replica) -> int:
     async with replica.daemon.client() as client:
         text = (await client.get("/metrics")).text
     return sum(line.startswith("rotator_connection_phase{") for line in text.splitlines())
+
+
+async def test_a_new_leader_looks_at_once_where_it_runs_nothing(stage: Stage) -> None:
+    for name in "ab":
+        replica = await stage.enter(name, watch="1h")
+        await replica.daemon.event("daemon.ready")
+    first = await stage.leader()
+    stage.cloud.state.connections().force_phase("openai-001", "INVALID_AUTH", "401")
+    first.signal(signal.SIGTERM)
+    second = await stage.leader(first)
+    labels = 'connection="openai-001",phase="INVALID_AUTH",target="sandbox"'
+    async with second.daemon.client() as client:
+
+        async def seen() -> bool:
+            return (
+                f"rotator_connection_phase{{{labels}}} 1.0" in (await client.get("/metrics")).text
+            )
+
+        await until_so(seen)
+    assert stage.written == []
 
 
 async def test_without_an_api_server_nobody_writes_and_its_return_restores(stage: Stage) -> None:
