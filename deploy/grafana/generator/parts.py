@@ -253,6 +253,8 @@ def states(
         .thresholds(look.thresholds())
         .color_scheme(builders.FieldColor().mode(FieldColorModeId.THRESHOLDS))
         .no_value("no data")
+        .line_width(0)
+        .fill_opacity(70)
         .merge_values(True)
         .show_value(common.VisibilityMode.AUTO)
         .per_page(20)
