@@ -168,7 +168,7 @@ def graph(
         timeseries.Panel()
         .title(title)
         .description(description)
-        # $__rate_interval is a scrape longer than a step: the longer the step, the fewer are in two.
+        # $__rate_interval is a scrape longer than a step: the longer steps are, the less is in two.
         .targets(list(_over_time(lines, "2m" if bars else "")))
         .unit(look.unit)
         .thresholds(look.thresholds())
