@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from deploy.grafana.generator.parts import (
+    FEW,
     GREEN,
     ORANGE,
     RED,
@@ -20,14 +21,17 @@ from deploy.grafana.generator.queries import (
     AGE,
     NOT_USABLE,
     OF_MAX_AGE,
+    ROTATED,
     ROTATION,
     TARGET,
+    UNDER_WAY,
+    fleet,
     phases,
     series,
 )
 
 _HOUR, _DAY = 3600, 86_400
-_AGES = (_HOUR, _DAY, 7 * _DAY, 28 * _DAY, 91 * _DAY, 182 * _DAY, 365 * _DAY)
+_AGES = (_HOUR, _DAY, 7 * _DAY, 28 * _DAY, 91 * _DAY, 365 * _DAY)
 _CONNECTION = "namespace, job, target, connection, rotation"
 
 PHASE_COLORS = {
@@ -40,8 +44,14 @@ PHASE_COLORS = {
 
 
 def freshness() -> list[list[Panel]]:
-    buckets = [f'label_replace(sum({AGE} <= bool {age}), "le", "{age}", "", "")' for age in _AGES]
-    buckets.append(f'label_replace(count({AGE}), "le", "+Inf", "", "")')
+    # Filters that keep the labels, and no arithmetic: over 5,000 connections that is much faster.
+    younger = [fleet(f"{ROTATED} >= time() - {age}", count="count") for age in _AGES]
+    buckets = [f"{count} or 0 * count({UNDER_WAY})" for count in younger]
+    buckets.append(fleet(ROTATED, count="count"))
+    by_age = [
+        f'label_replace({bucket}, "le", "{le}", "", "")'
+        for le, bucket in zip((*_AGES, "+Inf"), buckets, strict=True)
+    ]
     oldest = f"topk(10, max by ({_CONNECTION}) ({AGE}))"
     verified = series("rotator_connection_last_verified_timestamp_seconds", TARGET, ROTATION)
     return [
@@ -51,7 +61,7 @@ def freshness() -> list[list[Panel]]:
                 "How many connections have a credential of which age, over time: the darker, the "
                 "more. A rotation lets a band move down to the bottom; one that climbs was not "
                 "rotated.",
-                "\nor ".join(buckets),
+                "\nor ".join(by_age),
             ),
             rows(
                 "The ten oldest credentials",
@@ -93,9 +103,10 @@ def phase() -> list[list[Panel]]:
                 "All connections, as Confluent Cloud was last heard to judge them. A run turns "
                 "some PENDING for seconds; INVALID_AUTH is a credential that does not work, "
                 "UNREACHABLE an endpoint.",
-                [Line(f"sum by (phase) ({phases()})", "{{phase}}")],
+                [Line(fleet(phases(), by="phase"), "{{phase}}")],
                 Look(),
                 stacked=True,
+                points=FEW,
                 colors=PHASE_COLORS,
                 alerts=(
                     "RotatorConnectionInvalidAuth",

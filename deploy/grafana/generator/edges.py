@@ -230,7 +230,9 @@ def leases() -> list[list[Panel]]:
                 "asked: its answer was lost, so that nobody knows its id.",
                 [
                     Line(
-                        f"sum by (rotation, state) ({series('rotator_leases', ROTATION)})",
+                        "sum by (rotation, state) ("
+                        "max by (namespace, job, source, rotation, state) "
+                        f"({series('rotator_leases', ROTATION)}))",
                         "{{rotation}}: {{state}}",
                     )
                 ],

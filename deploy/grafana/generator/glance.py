@@ -28,6 +28,7 @@ from deploy.grafana.generator.queries import (
     UNDER_WAY,
     USABLE,
     counted,
+    fleet,
     phases,
     series,
 )
@@ -51,7 +52,7 @@ def _numbers() -> list[Panel]:
             "READY",
             "Connections that can be used (READY or ACTIVE) as they were last seen. Should equal "
             "Connections.",
-            f"sum({phases(USABLE)})",
+            fleet(phases(USABLE)),
             Look(steps=[(1, GREEN)], base=RED),
             nothing=seen_by_leader,
         ),
@@ -59,7 +60,7 @@ def _numbers() -> list[Panel]:
             "Not READY",
             "Connections in any other phase. More than none for some minutes: see Phases, which "
             "names them.",
-            f"sum({phases(NOT_USABLE)})",
+            fleet(phases(NOT_USABLE)),
             Look(steps=[(1, RED)], words=_NONE),
             nothing=seen_by_leader,
             alerts=("RotatorConnectionInvalidAuth", "RotatorConnectionFailing"),
@@ -68,7 +69,7 @@ def _numbers() -> list[Panel]:
             "Connections",
             "All that the chosen rotations and targets match. A sudden change means that `match`, "
             "or what is in Confluent Cloud, changed.",
-            f"sum({phases()})",
+            fleet(phases()),
             Look(base=BLUE),
             nothing=seen_by_leader,
         ),

@@ -35,6 +35,9 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
+FEW = 100
+"""Points over time, of what Prometheus has to go through all connections for."""
+
 GREEN, YELLOW, ORANGE, RED, BLUE = "green", "yellow", "orange", "red", "blue"
 
 
@@ -159,11 +162,12 @@ def graph(
     colors: Mapping[str, str] | None = None,
     lowest: float | None = 0,
     highest: float | None = None,
+    points: int | None = None,
     alerts: Sequence[str] = (),
     width: int = 8,
     height: int = 8,
 ) -> Panel:
-    """`colors` are by legend; the thresholds of `look` are drawn as lines."""
+    """`colors` are by legend. The thresholds of `look` are drawn as lines."""
     made = (
         timeseries.Panel()
         .title(title)
@@ -199,6 +203,8 @@ def graph(
         made = made.min(lowest)
     if highest is not None:
         made = made.axis_soft_max(highest)
+    if points is not None:
+        made = made.max_data_points(points)
     for name, color in (colors or {}).items():
         fixed = {"mode": FieldColorModeId.FIXED, "fixedColor": color}
         made = made.override_by_name(name, [DynamicConfigValue("color", fixed)])
@@ -212,6 +218,7 @@ def heat(title: str, description: str, expr: str, *, width: int = 12, height: in
         .title(title)
         .description(description)
         .with_target(_query(expr, 0, PromQueryFormat.HEATMAP).range().legend_format("{{le}}"))
+        .max_data_points(FEW)
         .calculate(False)
         .color(
             heatmap.HeatmapColorOptions()
@@ -292,8 +299,10 @@ def rows(
     asked = [column for column in columns if column.expr]
     values = [f"Value #{_letter(n)}" if len(asked) > 1 else "Value" for n in range(len(asked))]
     named = [(column.label or values[asked.index(column)], column.name) for column in columns]
+    hidden = ["Time", *(["Value"] if len(asked) > 1 else []), *(f for f, name in named if not name)]
     shape = {
-        "excludeByName": {"Time": True} | {field: True for field, name in named if not name},
+        # A value is called Value, without its letter, where no other query of the table has any.
+        "excludeByName": dict.fromkeys(hidden, True),
         "indexByName": {field: n for n, (field, _) in enumerate(named)},
         "renameByName": {field: name for field, name in named if name},
     }

@@ -28,6 +28,16 @@ def phases(*matchers: str) -> str:
     return f"({shown} unless on ({_PLACE}) {others})"
 
 
+def fleet(connections: str, *, count: str = "sum", by: str = "") -> str:
+    """How many connections, each once: for a moment after another process took over, Prometheus
+    still has the series of the one before. To take the greater number of each target is a third of
+    the work of telling connections apart."""
+    own = f", {by}" if by else ""
+    each = f"{count} by (namespace, job, instance, target{own}) ({connections})"
+    over = f"max by (namespace, job, target{own}) ({each})"
+    return f"sum by ({by}) ({over})" if by else f"sum({over})"
+
+
 USABLE = 'phase=~"READY|ACTIVE"'
 NOT_USABLE = 'phase!~"READY|ACTIVE"'
 
@@ -50,8 +60,8 @@ OVERDUE = (
 
 
 def counted(expression: str, zero: str) -> str:
-    """How many series; 0 only where `zero` has any, so that what nobody scrapes shows no 0."""
-    return f"count({expression}) or 0 * count({zero})"
+    """How many rotations; 0 only where `zero` has any, so that what nobody scrapes shows no 0."""
+    return f"count(max by (namespace, job, rotation) ({expression})) or 0 * count({zero})"
 
 
 def rate(metric: str, by: str, *matchers: str) -> str:

@@ -170,6 +170,13 @@ def test_tables_of_connections_are_cut_short(panel: dict[str, Any]) -> None:
         assert "connection}}" not in str([t["legendFormat"] for t in panel["targets"]])
 
 
+@panels
+def test_few_points_where_all_connections_are_gone_through(panel: dict[str, Any]) -> None:
+    over_time = [target for target in panel["targets"] if target["range"]]
+    if any("rotator_connection_" in target["expr"] for target in over_time):
+        assert panel["maxDataPoints"] <= 100
+
+
 @queries
 def test_each_metric_and_label_is_one_of_rotator_s(query: Any) -> None:
     used = re.findall(r"([a-zA-Z_][\w:]*)\{([^}]*)\}", query.text)
