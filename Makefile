@@ -2,7 +2,7 @@
 #   make demo    sets up, and runs the whole job in front of your eyes
 #   make test    sets up, and passes the tests
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint types contracts check lock setup image image-test sbom shipped screenshots clean
+.PHONY: help demo test bench lint types contracts check lock dashboard setup image image-test sbom shipped screenshots clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -53,6 +53,9 @@ lock: | $(UV) ## renew the lock file
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade \
 		--extra vault --extra aws --extra otel --extra demo --group dev \
 		--output-file requirements.lock pyproject.toml
+
+dashboard: setup ## the dashboard of Grafana, from its code; and the chart's copies of it and the rules
+	@$(BIN)/python -m deploy.grafana.generator
 
 IMAGE ?= localhost/rotator:dev
 BASE ?= docker.io/library/python:3.13-slim

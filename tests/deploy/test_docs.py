@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -66,6 +67,33 @@ def test_the_values_for_traces_work() -> None:
     assert set(map(str, values["extraEnv"])) <= set(map(str, container["env"]))
     (policy,) = of_kind(found, "NetworkPolicy")
     assert {"protocol": "TCP", "port": 4318} in policy["spec"]["egress"][1]["ports"]
+
+
+def test_the_values_for_prometheus_and_grafana_work() -> None:
+    (text,) = [text for text in blocks("yaml") if text.startswith("serviceMonitor:")]
+    found = manifests(yaml.safe_load(VALUES[0]) | yaml.safe_load(text))
+    for manifest in found:
+        check_schema(manifest, VERSIONS[-1])
+    (monitor,), (rule,) = of_kind(found, "ServiceMonitor"), of_kind(found, "PrometheusRule")
+    for one in (monitor, rule):
+        assert one["metadata"]["labels"]["release"] == "prometheus"
+    names = [manifest["metadata"]["name"] for manifest in of_kind(found, "ConfigMap")]
+    assert any(name.endswith("-dashboard") for name in names)
+
+
+@pytest.mark.tool("promtool", get="apt-get install prometheus")
+def test_prometheus_takes_the_configuration(tmp_path: Path) -> None:
+    (text,) = [text for text in blocks("yaml") if text.startswith("# prometheus.yml")]
+    (tmp_path / "prometheus.yml").write_text(text)
+    shutil.copy(ROOT / "deploy" / "prometheus" / "rules.yaml", tmp_path)
+    done = subprocess.run(
+        ["promtool", "check", "config", tmp_path / "prometheus.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 rule files found" in done.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

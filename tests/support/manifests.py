@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import yaml
 from kubernetes_validate.utils import all_versions, major_minor
@@ -45,8 +46,55 @@ def check_schema(manifest: Manifest, version: str) -> None:
     kubernetes_validate.validate(manifest, version, strict=True)
 
 
+_DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w|y))+$"}
+_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+_RULE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["expr"],
+    "oneOf": [
+        {"required": ["record"], "not": {"anyOf": [{"required": ["for"]}]}},
+        {"required": ["alert"]},
+    ],
+    "properties": {
+        "record": {"type": "string", "pattern": "^[a-zA-Z_:][a-zA-Z0-9_:]*$"},
+        "alert": {"type": "string", "minLength": 1},
+        "expr": {"type": "string", "minLength": 1},
+        "for": _DURATION,
+        "labels": _TEXTS,
+        "annotations": _TEXTS,
+    },
+}
+_RULES = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["groups"],
+    "properties": {
+        "groups": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["name", "rules"],
+                "properties": {
+                    "name": {"type": "string", "minLength": 1},
+                    "interval": _DURATION,
+                    "rules": {"type": "array", "items": _RULE},
+                },
+            },
+        }
+    },
+}
+"""Of PrometheusRule, as the operator's definition (v0.82) has it, as far as it is used here."""
+
+
 def _check_monitor(manifest: Manifest) -> None:
     """https://prometheus-operator.dev/docs/api-reference/api/"""
+    if manifest["kind"] == "PrometheusRule":
+        jsonschema.validate(manifest["spec"], _RULES)
+        names = [group["name"] for group in manifest["spec"]["groups"]]
+        assert len(set(names)) == len(names)
+        return
     ports = {"ServiceMonitor": "endpoints", "PodMonitor": "podMetricsEndpoints"}
     endpoints = manifest["spec"][ports[manifest["kind"]]]
     assert manifest["spec"].keys() == {"selector", ports[manifest["kind"]]}

@@ -126,7 +126,7 @@ def test_rotator_reads_its_configuration(path: Path, tmp_path: Path) -> None:
 
 
 def configuration(found: tuple[Manifest, ...], folder: Path) -> Config:
-    (config_map,) = of_kind(found, "ConfigMap")
+    (config_map,) = [m for m in of_kind(found, "ConfigMap") if "rotator.yaml" in m["data"]]
     file = folder / "rotator.yaml"
     file.write_text(config_map["data"]["rotator.yaml"])
     return load(file)
