@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,8 @@ from rotator.web.views import (
 )
 
 MOST_OUTCOMES = 200
+_USER = re.compile(r"//[^/@]*@")
+"""People write keys into addresses, where the target shows them to whoever may list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,7 @@ class DaemonState:
             error=record.error if record else None,
             run=record.run_id if record else None,
             type=seen.type if seen else None,
-            endpoint=seen.endpoint if seen else None,
+            endpoint=_USER.sub("//…@", seen.endpoint) if seen else None,
             too_old=old,
         )
 

@@ -100,14 +100,15 @@ async def _answer(page: Callable[[], Awaitable[Render | None]]) -> Response:
         words = "Nothing of this name is known; it may be too old, or another process's."
         status = 404 if render is None else 200
     if render is None:
-        return _html(trouble_page(words, _now()), status)
+        return _html(str(trouble_page(words, _now())), status)
+    made = render
     # Thousands of rows take a while; the loop has runs to attend to.
-    return _html(await run_in_threadpool(render), status)
+    return _html(await run_in_threadpool(lambda: str(made())), status)
 
 
-def _html(content: htpy.Element, status: int) -> Response:
+def _html(text: str, status: int) -> Response:
     # A name from JSON can hold half a character, which has no bytes.
-    return HTMLResponse(str(content).encode(errors="replace"), status)
+    return HTMLResponse(text.encode(errors="replace"), status)
 
 
 def _now() -> datetime:

@@ -203,7 +203,8 @@ def record(name: str, clock: MovedClock, **changes: Any) -> Record:
 
 
 def listed(state: DaemonState, *names: str, rotation: str = "openai", phase: str = "READY") -> None:
-    found = (Connection("sandbox", name, "OPENAI", "https://e", phase) for name in names)
+    endpoint = "mongodb+srv://user:canary@e.example/x@y"
+    found = (Connection("sandbox", name, "OPENAI", endpoint, phase) for name in names)
     state.listings(Listed(rotation, frozenset({"sandbox"}), tuple(found)))
 
 
@@ -223,6 +224,7 @@ async def test_connections_are_those_on_record_and_those_seen(
     assert set(views) == {"known", "new", "broken"}
     assert (views["known"].rotation, views["known"].phase) == ("openai", "PENDING")
     assert (views["known"].type, views["known"].stage) == ("OPENAI", "verified")
+    assert views["known"].endpoint == "mongodb+srv://…@e.example/x@y"
     new = views["new"]
     assert (new.stage, new.rotated_at, new.rotation) == ("unknown", None, "openai")
     assert not new.needs_attention

@@ -55,7 +55,9 @@ def document(
                     h.span("#refreshed", role="status"),
                 ],
             ],
-            h.main("#main", tabindex="-1")[_follower(leader), content],
+            h.main("#main", tabindex="-1")[
+                h.div("#follower", data_live=True)[_follower(leader)], content
+            ],
             h.footer[
                 h.p[
                     f"rotator {__version__}, ",
@@ -76,7 +78,7 @@ def _follower(leader: str | None) -> h.Node:
     if leader is None:
         return None
     who = f"{leader} leads" if leader else "Nobody is known to lead"
-    return h.p("#follower.note", data_live=True)[
+    return h.p(".note")[
         f"{who}; this process follows, and what it shows is only what it has seen itself."
     ]
 
