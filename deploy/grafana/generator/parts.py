@@ -52,8 +52,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a value is written: its unit, what it is called, and from where on it has which "
-    "colour."""
+    """How a value is written: its unit, its words, and which colour it has from where on."""
 
     unit: str = "short"
     steps: Sequence[tuple[float, str]] = ()
