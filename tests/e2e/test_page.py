@@ -219,7 +219,7 @@ async def test_names_are_text_whatever_they_look_like() -> None:
 
 @pytest.fixture
 async def cloud(sandbox: SandboxFactory) -> Sandbox:
-    return await sandbox(connections=12, types=("OPENAI",), settle=1.0)
+    return await sandbox(connections=12, types=("OPENAI",), settle=0.1)
 
 
 @pytest.fixture
@@ -235,6 +235,7 @@ async def test_a_run_is_seen_while_it_goes(installed: Deployment, cloud: Sandbox
         await running.event("run.finished", result="succeeded")
         await tab.page.goto(f"{running.url}/")
         assert "12 connections, and nothing is wrong" in await tab.text("#summary")
+        cloud.state.change(settle=2.5)  # five stages: longer than a slow browser takes to look
         installed.secret("openai", {"api_key": NEXT})
         under_way = tab.page.get_by_role("link", name="under way")
         await under_way.wait_for()
