@@ -114,7 +114,7 @@ def run(path: Path, until_file: Path | None) -> None:
       rotator run -c /etc/rotator/rotator.yaml
       rotator run -c /etc/rotator/rotator.yaml --until-file /shared/done
     """
-    from rotator.daemon import serve
+    from rotator.daemon.serve import serve
 
     _run(serve(path, until_file))
 

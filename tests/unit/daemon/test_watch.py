@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from rotator.config.models import SecretConfig
+from rotator.daemon.watch import RETRY_AFTER_FAILURE, Watch, may_concern, next_change
 from rotator.errors import SecretDeleted, SecretMissing, SourceUnavailable
 from rotator.model import Probe, Run, RunResult, SecretRef
-from rotator.watch import RETRY_AFTER_FAILURE, Watch, may_concern, next_change
 
 REF = SecretRef("vault", "flink/openai")
 OTHER = SecretRef("vault", "flink/azure")

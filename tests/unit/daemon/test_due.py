@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rotator.due import CUT_OFF, trigger_at_once
+from rotator.daemon.due import CUT_OFF, trigger_at_once
 from rotator.model import Run, RunResult
 from tests.unit.rotation.values import rotation
 

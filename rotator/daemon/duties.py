@@ -10,10 +10,13 @@ from pathlib import Path
 from rotator.config.load import load
 from rotator.config.models import Config
 from rotator.coordination.term import Term
-from rotator.due import trigger_at_once
+from rotator.daemon.due import trigger_at_once
+from rotator.daemon.generations import Generations
+from rotator.daemon.health import Contacts, news
+from rotator.daemon.runner import Runner
+from rotator.daemon.schedule import Schedule
+from rotator.daemon.watch import Watch, may_concern, next_change
 from rotator.errors import ConfigurationError, NotLeading, Problem, RotatorError, RunInProgress
-from rotator.generations import Generations
-from rotator.health import Contacts, news
 from rotator.ledger import SqlLedger
 from rotator.model import SecretHinted, SourceState
 from rotator.notify.notifier import Notifier
@@ -25,10 +28,7 @@ from rotator.rotation.keep import Keeper
 from rotator.rotation.run import Order
 from rotator.rotation.survey import examine_leased, look, probe_secrets
 from rotator.rotation.world import World
-from rotator.runner import Runner
-from rotator.schedule import Schedule
 from rotator.todo import todo
-from rotator.watch import Watch, may_concern, next_change
 
 log = logging.getLogger(__name__)
 

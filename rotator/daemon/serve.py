@@ -16,10 +16,12 @@ from rotator.config.load import load
 from rotator.config.models import Config, HttpConfig, NoCoordination, Reference
 from rotator.coordination.elector import Elector, elector, standing
 from rotator.coordination.term import Term
-from rotator.duties import Duties
-from rotator.ending import check_until_file, heed_signals, watch_for
-from rotator.generations import Generations
-from rotator.health import Clocks, Contacts
+from rotator.daemon.duties import Duties
+from rotator.daemon.ending import check_until_file, heed_signals, watch_for
+from rotator.daemon.generations import Generations
+from rotator.daemon.health import Clocks, Contacts
+from rotator.daemon.runner import Runner
+from rotator.daemon.state import DaemonState
 from rotator.ledger import SqlLedger
 from rotator.model import Event, SecretHinted
 from rotator.notify.decisions import Told, lasting
@@ -30,8 +32,6 @@ from rotator.observe.listings import Listings
 from rotator.observe.live import Live
 from rotator.observe.metrics import Metrics
 from rotator.observe.tracing import traced
-from rotator.runner import Runner
-from rotator.state import DaemonState
 from rotator.web.app import create_app
 from rotator.web.server import serving
 

@@ -15,11 +15,11 @@ from rotator.clock import SystemClock
 from rotator.compose import open_ledger
 from rotator.config.models import LedgerConfig
 from rotator.coordination.term import Term
+from rotator.daemon.runner import Runner
 from rotator.errors import Cause
 from rotator.observe.lines import JsonLines
 from rotator.rotation.run import Order
 from rotator.rotation.world import World
-from rotator.runner import Runner
 from rotator.todo import todo
 from tests.support.configuration import configured
 
@@ -52,6 +52,6 @@ async def test_a_crash_is_one_line_with_its_place_and_without_its_words(
         "error": "RuntimeError",
         "todo": todo(Cause.INTERNAL, "openai"),
     }
-    assert "unit/test_runner.py:" in line["at"]
+    assert "daemon/test_runner.py:" in line["at"]
     assert CANARY not in str(line)
     assert runner.under_way("openai") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from rotator.health import (
+from rotator.daemon.health import (
     CLOCKS_PARTED,
     NOT_KEPT_AFTER,
     STALLED_AFTER,

@@ -9,16 +9,16 @@ from datetime import datetime
 
 from rotator.config.models import Config, RotationConfig
 from rotator.coordination.elector import Elector
+from rotator.daemon.generations import Generations
+from rotator.daemon.health import Clocks, Contacts
+from rotator.daemon.runner import Runner
 from rotator.errors import LedgerError
-from rotator.generations import Generations
-from rotator.health import Clocks, Contacts
 from rotator.ledger import SqlLedger
 from rotator.model import Connection, Outcome, Record, Run
 from rotator.observe.listings import Listings
 from rotator.observe.live import Live
 from rotator.ports import Clock
 from rotator.rotation.run import Order
-from rotator.runner import Runner
 from rotator.web.views import (
     ConnectionView,
     Health,

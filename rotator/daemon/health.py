@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from rotator.daemon.schedule import HEARTBEAT
 from rotator.model import Event, RequestAnswered, SourceRead, SourceState, TokenSeen
 from rotator.ports import Clock
-from rotator.schedule import HEARTBEAT
 
 STALLED_AFTER = 6 * HEARTBEAT.total_seconds()
 """Seconds without a heartbeat of the scheduler, after which the process should be restarted."""

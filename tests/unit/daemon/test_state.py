@@ -16,8 +16,10 @@ from rotator.config.load import load
 from rotator.config.models import Config, LeaseCoordination
 from rotator.coordination.elector import Elector, elector
 from rotator.coordination.term import Term
-from rotator.generations import Generations
-from rotator.health import CLOCKS_PARTED, STALLED_AFTER, Clocks, Contacts
+from rotator.daemon.generations import Generations
+from rotator.daemon.health import CLOCKS_PARTED, STALLED_AFTER, Clocks, Contacts
+from rotator.daemon.runner import Runner
+from rotator.daemon.state import DaemonState
 from rotator.model import (
     Connection,
     Listed,
@@ -31,8 +33,6 @@ from rotator.model import (
 )
 from rotator.observe.listings import Listings
 from rotator.observe.live import Live
-from rotator.runner import Runner
-from rotator.state import DaemonState
 from tests.support.deployment import Deployment
 from tests.support.kubernetes import FakeKubernetes, kubernetes_running, rotator_role
 from tests.support.leasing import MovedClock
