@@ -107,6 +107,7 @@ __all__ = [
     "WebIdentity",
     "WebhookConfig",
     "parse_duration",
+    "targets_of",
 ]
 
 
@@ -376,3 +377,8 @@ class Config(Section):
     targets: Annotated[Mapping[Name, TargetConfig], Field(min_length=1)]
     sources: Annotated[Mapping[Name, SourceConfig], Field(min_length=1)]
     rotations: Annotated[Mapping[Name, RotationConfig], Field(min_length=1)]
+
+
+def targets_of(config: Config) -> Mapping[str, tuple[str, ...]]:
+    """By rotation."""
+    return {name: rule.targets for name, rule in config.rotations.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rotator.config.load import load
-from rotator.config.models import Config
+from rotator.config.models import Config, targets_of
 from rotator.coordination.term import Term
 from rotator.daemon.due import trigger_at_once
 from rotator.daemon.generations import Generations
@@ -229,6 +229,7 @@ class Duties:
         logs.configure(config.log)
         self.schedule.replace(config.rotations)
         self.metrics.configured(config)
+        self.listings.configured(targets_of(config))
         self.notifier.configure(config)
         self.metrics.reloaded(successful=True)
         self.on_heartbeat()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rotator.config.models import Config, WebhookConfig
+from rotator.config.models import Config, WebhookConfig, targets_of
 from rotator.model import Event, Outcome, Planned, RunFinished, RunStarted, Settled
 from rotator.notify.courier import Courier
 from rotator.notify.decisions import WORTH_TELLING, Ended, Told, decide
@@ -98,7 +98,7 @@ class Notifier:
         what waits for it and what it was told; a new one was told nothing."""
         former = {webhook.config: (webhook, courier) for webhook, courier in self._webhooks}
         self._former = [courier for courier in self._former if not courier.ended]
-        self._targets = {name: rule.targets for name, rule in config.rotations.items()}
+        self._targets = targets_of(config)
         self._webhooks = []
         for index, wanted in enumerate(config.notify):
             webhook, courier = former.pop(wanted) if wanted in former else self._opened(wanted)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -93,10 +94,11 @@ class ConnectionSeries(Collector):
             case _:
                 pass
 
-    def configured(self, rotations: Collection[str]) -> None:
-        for gone in self._rotations - set(rotations):
-            self._drop(gone, lambda _: True)
-        self._rotations = set(rotations)
+    def configured(self, targets: Mapping[str, Collection[str]]) -> None:
+        """Rotation → targets."""
+        for rotation in self._rotations:
+            self._drop(rotation, partial(_elsewhere, frozenset(targets.get(rotation, ()))))
+        self._rotations = set(targets)
 
     def show(self) -> None:
         self._shown = True
@@ -178,6 +180,10 @@ class ConnectionSeries(Collector):
             if series.verified is not None:
                 verified.add_metric([*place, series.rotation], series.verified)
         yield from (phases, rotated, verified)
+
+
+def _elsewhere(targets: Collection[str], key: tuple[str, str]) -> bool:
+    return key[0] not in targets
 
 
 _FAMILIES = (_PHASE, _ROTATED, _VERIFIED)

@@ -5,7 +5,7 @@ Pure: it is told what happens and what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -91,8 +91,9 @@ class Freshness:
             )
         )
 
-    def forget(self, rotation: str) -> None:
-        self._drop(lambda _, behind: behind.rotation == rotation)
+    def configured(self, targets: Mapping[str, Collection[str]]) -> None:
+        """Rotation → targets: nobody waits any more for what these leave out."""
+        self._drop(lambda key, behind: key[0] not in targets.get(behind.rotation, ()))
 
     def clear(self) -> None:
         self._behind.clear()

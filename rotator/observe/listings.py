@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from rotator.model import Connection, Event, Listed, Settled
@@ -31,6 +31,12 @@ class Listings:
                     seen[outcome.connection] = replace(known, phase=outcome.phase)
             case _:
                 pass
+
+    def configured(self, targets: Mapping[str, Collection[str]]) -> None:
+        """Rotation → targets: what is looked at no more is forgotten."""
+        for rotation, target in list(self._seen):
+            if target not in targets.get(rotation, ()):
+                del self._seen[rotation, target]
 
     def knows(self, rotation: str, target: str) -> bool:
         """Whether there was such a look: before the first one, nobody can say what is gone."""

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from rotator import __version__
-from rotator.config.models import Config
+from rotator.config.models import Config, targets_of
 from rotator.model import Event, Record, Run
 from rotator.observe.connections import ConnectionSeries
 from rotator.observe.notifications import NotificationSeries
@@ -79,7 +79,7 @@ class Metrics:
 
     def configured(self, config: Config) -> None:
         """Series of rotations, targets and sources that are gone go with them."""
-        self.connections.configured(config.rotations)
+        self.connections.configured(targets_of(config))
         self._runs.configured(config.rotations, self._now())
         self._targets.configured(config.targets)
         self._sources.configured(config.sources, config.rotations)

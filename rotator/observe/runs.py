@@ -123,6 +123,7 @@ class RunSeries:
         for name in self._rules.keys() - rules.keys():
             self._forget(name)
         self._rules = rules
+        self._freshness.configured({name: rule.targets for name, rule in rules.items()})
         for name, rule in rules.items():
             self._since.setdefault(name, now)
             for result in _COUNTED:
@@ -217,7 +218,6 @@ class RunSeries:
                 self._reckon(run.rotation)
 
     def _forget(self, rotation: str) -> None:
-        self._freshness.forget(rotation)
         for times in self._times.values():
             times.pop(rotation, None)
         self._since.pop(rotation, None)

@@ -89,10 +89,12 @@ def test_what_is_gone_is_not_late() -> None:
     freshness.listed("openai", {"elsewhere"}, set())
     freshness.listed("other", {"prod"}, set())
     freshness.listed("openai", {"prod"}, {("prod", "a")})
+    freshness.configured({"openai": ("prod", "test")})
     assert len(freshness.overdue(late)) == 1
     for forget in (
         lambda known: known.listed("openai", {"prod"}, set()),
-        lambda known: known.forget("openai"),
+        lambda known: known.configured({"other": ("prod",)}),
+        lambda known: known.configured({"openai": ("test",)}),
         Freshness.clear,
     ):
         freshness = Freshness()

@@ -50,6 +50,9 @@ def test_what_a_look_did_not_find_is_gone() -> None:
     assert ("openai", "a") not in phases(listings)
     assert listings.knows("openai", "test")
     assert not listings.knows("other", "test")
+    listings.configured({"openai": ("test",), "other": ("prod",)})
+    assert not listings.knows("openai", "prod")
+    assert set(phases(listings)) == {("other", "b")}
     listings.clear()
     assert phases(listings) == {}
     assert not listings.knows("openai", "prod")

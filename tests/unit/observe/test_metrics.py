@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -61,6 +62,7 @@ LEASE = HeldLease(
 RUN = Run("run-1", "openai", "command", NOW, LATER, RunResult.SUCCEEDED)
 
 
+CONNECTION = r'connection="[^"]*"'
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -246,6 +248,16 @@ def test_series_of_what_is_gone_go_with_it() -> None:
     metrics.configured(configured(other={}))
     metrics(LeasesSeen(()))
     assert "openai" not in text_of(metrics)
+
+
+def test_series_of_a_target_that_a_rotation_leaves_go_with_it() -> None:
+    metrics = filled()
+    metrics(Listed("openai", frozenset({"test"}), (change("c", target="test").connection,)))
+    both = configured(openai={"targets": ["prod", "test"]})
+    metrics.configured(both)
+    assert {'connection="a"', 'connection="c"'} <= set(re.findall(CONNECTION, text_of(metrics)))
+    metrics.configured(configured(openai={"targets": ["test"]}))
+    assert set(re.findall(CONNECTION, text_of(metrics))) == {'connection="c"'}
 
 
 def test_a_listing_that_failed_takes_nothing_away() -> None:
