@@ -107,11 +107,25 @@ class _Show:
 
 
 async def demo(keep: bool, port: int) -> None:
-    """Raises DemoFailed."""
-    with tempfile.TemporaryDirectory(prefix="rotator-demo-") as name:
-        folder = Path(name)
-        async with _aws() as aws, _sandbox() as cloud:
-            await _play(folder, aws, cloud, keep, port)
+    """Raises DemoFailed. SIGTERM ends it as Ctrl-C does: nothing that it started is left."""
+    told: list[bool] = []
+    play = asyncio.current_task()
+
+    def stop() -> None:
+        told.append(True)
+        if play is not None:
+            play.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    try:
+        with tempfile.TemporaryDirectory(prefix="rotator-demo-") as name:
+            folder = Path(name)
+            async with _aws() as aws, _sandbox() as cloud:
+                await _play(folder, aws, cloud, keep, port)
+    except asyncio.CancelledError:
+        if not told:
+            raise
+        raise DemoFailed("told to stop; all that it had made is removed") from None
 
 
 async def _play(folder: Path, aws: Any, cloud: Any, keep: bool, port: int) -> None:
