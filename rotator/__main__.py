@@ -1,5 +1,5 @@
 """`python -m rotator`."""
 
-from rotator.cli import main
+from rotator.cli.main import main
 
 main()

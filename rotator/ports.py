@@ -8,21 +8,14 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from rotator.errors import SourceError
-from rotator.model import (
-    Connection,
-    Credential,
-    Event,
-    Finding,
-    HeldLease,
-    Lease,
-    Outcome,
-    Owner,
-    Probe,
-    Record,
-    Run,
-    Secret,
-    SecretRef,
-)
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
+from rotator.model.events import Event
+from rotator.model.lease import HeldLease, Owner
+from rotator.model.record import Record
+from rotator.model.run import Outcome, Run
+from rotator.model.secret import Grant, Probe, Secret, SecretRef
+from rotator.model.source import Finding
 
 
 class Target(Protocol):
@@ -74,7 +67,7 @@ class Source(Protocol):
         """Without reading the value where the source can. Never of a dynamic reference."""
         ...
 
-    async def renew(self, lease: str, seconds: float) -> Lease:
+    async def renew(self, lease: str, seconds: float) -> Grant:
         """For as long as asked from now on, or for less. Raises LeaseGone where it has ended."""
         ...
 

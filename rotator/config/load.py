@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from rotator.config.explain import explain
 from rotator.config.models import Config
 from rotator.config.yaml import Document, Place, parse
-from rotator.connection_types import fit, is_secret_option
+from rotator.confluent.types import fit, is_secret_option
 from rotator.errors import ConfigurationError, CredentialInvalid
 
 _KINDS = ("vault", "aws-secrets-manager", "file")

@@ -16,7 +16,6 @@ from tenacity import (
 from rotator import __version__
 from rotator.config.models import TargetConfig
 from rotator.confluent.authorization import Authorization
-from rotator.confluent.dates import clock_ahead
 from rotator.confluent.documents import (
     Foreign,
     Malformed,
@@ -40,7 +39,10 @@ from rotator.errors import (
     UpdateWithheld,
     ValueUnavailable,
 )
-from rotator.model import Connection, Credential, RequestAnswered
+from rotator.http.dates import clock_ahead
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
+from rotator.model.events import RequestAnswered
 from rotator.ports import Clock, Observer
 
 PAGE_SIZE = 100

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from rotator.model import Connection, Credential
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
 
 
 class Malformed(Exception):

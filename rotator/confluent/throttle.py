@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rotator.confluent.dates import http_date
+from rotator.http.dates import http_date
 from rotator.ports import Clock
 
 LONGEST_PAUSE = 60.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rotator.httpx_light import cause, httpx
+from rotator.http.httpx_light import cause, httpx
 
 LARGEST_ANSWER = 8 * 1024 * 1024
 """Bytes. A page of 100 connections has about 100 KiB."""

@@ -21,7 +21,7 @@ from rotator.errors import (
     CoordinationError,
     CoordinationUnavailable,
 )
-from rotator.httpx_light import cause, httpx
+from rotator.http.httpx_light import cause, httpx
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"""

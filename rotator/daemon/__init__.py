@@ -4,6 +4,6 @@
       └────→ state (what HTTP shows of it), health (livez and readyz go by it)
 
 `schedule` says when to look; `watch` and `due` decide whether that is a reason to run;
-`generations` keep what a reload replaces, for as long as a run needs it; `ending` knows what ends
+`snapshots` keep what a reload replaces, for as long as a run needs it; `ending` knows what ends
 the process.
 """

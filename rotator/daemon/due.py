@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from rotator.config.models import RotationConfig
 from rotator.config.ticks import scheduled_since
 from rotator.daemon.schedule import missed_while_down
-from rotator.model import Run, RunResult
+from rotator.model.run import Run, RunResult
 
 CUT_OFF = timedelta(hours=1)
 """A scheduled run that began no longer ago than this may be what its leader died in."""

@@ -11,24 +11,25 @@ from rotator.config.load import load
 from rotator.config.models import Config, targets_of
 from rotator.coordination.term import Term
 from rotator.daemon.due import trigger_at_once
-from rotator.daemon.generations import Generations
 from rotator.daemon.health import Contacts, news
 from rotator.daemon.runner import Runner
 from rotator.daemon.schedule import Schedule
+from rotator.daemon.snapshots import Snapshots
 from rotator.daemon.watch import Watch, may_concern, next_change
 from rotator.errors import ConfigurationError, NotLeading, Problem, RotatorError, RunInProgress
+from rotator.leases.keeper import Keeper
 from rotator.ledger import SqlLedger
-from rotator.model import SecretHinted, SourceState
+from rotator.model.events import SecretHinted
+from rotator.model.source import SourceState
 from rotator.notify.notifier import Notifier
 from rotator.observe import log as logs
 from rotator.observe.listings import Listings
 from rotator.observe.metrics import Metrics
 from rotator.ports import Clock
-from rotator.rotation.keep import Keeper
+from rotator.remedy import todo
+from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order
 from rotator.rotation.survey import examine_leased, look, probe_secrets
-from rotator.rotation.world import World
-from rotator.todo import todo
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ _LONGEST_PAUSE = 600.0
 class Duties:
     path: Path
     ledger: SqlLedger
-    generations: Generations
+    snapshots: Snapshots
     runner: Runner
     metrics: Metrics
     listings: Listings
@@ -65,7 +66,7 @@ class Duties:
 
     @property
     def config(self) -> Config:
-        return self.generations.world.config
+        return self.snapshots.context.config
 
     @property
     def leads(self) -> bool:
@@ -82,8 +83,8 @@ class Duties:
             return
         watch = self._watches.setdefault(rotation, Watch())
         try:
-            async with self.generations.borrow() as world:
-                probes = await probe_secrets(world, rotation)
+            async with self.snapshots.borrow() as context:
+                probes = await probe_secrets(context, rotation)
                 seen = await self.ledger.seen_versions(rotation)
                 last = await self.ledger.last_run(rotation)
         except RotatorError as error:
@@ -104,8 +105,8 @@ class Duties:
         if self.runner.under_way(rotation) or not self.leads:
             return
         try:
-            async with self.generations.borrow() as world:
-                await look(world, rotation)
+            async with self.snapshots.borrow() as context:
+                await look(context, rotation)
         except RotatorError as error:
             log.warning("look.failed", extra={"rotation": rotation} | error.fields())
 
@@ -120,8 +121,8 @@ class Duties:
         try:
             due: frozenset[str] = frozenset()
             if self.leads:
-                async with self.generations.borrow() as world:
-                    due = await self.keeper.tend(world)
+                async with self.snapshots.borrow() as context:
+                    due = await self.keeper.tend(context)
             await self._write_down_sources()
         except RotatorError as error:
             if str(error) != self._keep_failed:
@@ -158,7 +159,7 @@ class Duties:
         if not self.leads:
             return
         try:
-            self.runner.start(Order(rotation, trigger), self.generations.world)
+            self.runner.start(Order(rotation, trigger), self.snapshots.context)
         except (RunInProgress, NotLeading) as busy:
             log.info("run.skipped", extra={"rotation": rotation} | busy.fields())
 
@@ -194,9 +195,9 @@ class Duties:
         """
         pause = 1.0
         while not self.stop.is_set():
-            async with self.generations.borrow() as world:
-                names = list(world.config.rotations)
-                looks = (_reach(world, name) for name in names)
+            async with self.snapshots.borrow() as context:
+                names = list(context.config.rotations)
+                looks = (_reach(context, name) for name in names)
                 answers = await asyncio.gather(*looks, return_exceptions=True)
             for name, trouble in zip(names, answers, strict=True):
                 if isinstance(trouble, RotatorError):
@@ -215,7 +216,7 @@ class Duties:
         try:
             config = load(self.path)
             self._refuse_what_needs_a_restart(config)
-            await self.generations.replace(config)
+            await self.snapshots.replace(config)
         except RotatorError as error:
             self.metrics.reloaded(successful=False)
             what = {
@@ -243,11 +244,11 @@ class Duties:
                 )
 
 
-async def _reach(world: World, rotation: str) -> None:
+async def _reach(context: RunContext, rotation: str) -> None:
     """Every target and source of a rotation, without making a credential."""
-    await probe_secrets(world, rotation)
-    for finding in await examine_leased(world, rotation):
+    await probe_secrets(context, rotation)
+    for finding in await examine_leased(context, rotation):
         if finding.problem:
-            source = world.config.rotations[rotation].secret.source
+            source = context.config.rotations[rotation].secret.source
             place = {"rotation": rotation, "source": source, "what": finding.what}
             log.warning("permission.missing", extra=place | {"reason": finding.problem})

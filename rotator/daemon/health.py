@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from rotator.daemon.schedule import HEARTBEAT
-from rotator.model import Event, RequestAnswered, SourceRead, SourceState, TokenSeen
+from rotator.model.events import Event, RequestAnswered, SourceRead, TokenSeen
+from rotator.model.source import SourceState
 from rotator.ports import Clock
 
 STALLED_AFTER = 6 * HEARTBEAT.total_seconds()

@@ -9,10 +9,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from rotator.errors import Cause, NotLeading, RotatorError, RunInProgress
-from rotator.model import Run
+from rotator.model.run import Run
+from rotator.remedy import todo
+from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order, execute, new_run
-from rotator.rotation.world import World
-from rotator.todo import todo
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +25,11 @@ class Draining(RotatorError):
 class Runner:
     """Starts runs as tasks of their own.
 
-    `borrow` hands out the present World and keeps it open for as long as it is used, so that a
+    `borrow` hands out the present RunContext and keeps it open for as long as it is used, so that a
     reload never takes the edges from under a run.
     """
 
-    borrow: Callable[[], AbstractAsyncContextManager[World]]
+    borrow: Callable[[], AbstractAsyncContextManager[RunContext]]
     stop: asyncio.Event
     """Set when the process is to end."""
     holder: Callable[[], str] = lambda: ""
@@ -42,7 +42,7 @@ class Runner:
     def under_way(self, rotation: str) -> Run | None:
         return self._runs.get(rotation)
 
-    def start(self, order: Order, world: World) -> Run:
+    def start(self, order: Order, context: RunContext) -> Run:
         """Returns at once. Raises RunInProgress where one of the rotation is under way here,
         NotLeading where another process leads, and Draining once this one was told to stop."""
         if self.stop.is_set():
@@ -53,7 +53,7 @@ class Runner:
         running = self._runs.get(order.rotation)
         if running is not None:
             raise RunInProgress(order.rotation, running.id)
-        run = new_run(order, world.clock.now())
+        run = new_run(order, context.clock.now())
         self._runs[order.rotation] = run
         task = asyncio.create_task(self._run(order, run, term), name=f"run {run.id}")
         self._tasks[order.rotation] = task
@@ -66,9 +66,9 @@ class Runner:
         """Whatever happens here is told: a crash is a failed run, never silence."""
         place = {"rotation": run.rotation, "run": run.id}
         try:
-            async with self.borrow() as world:
+            async with self.borrow() as context:
                 try:
-                    await execute(world, order, run, term)
+                    await execute(context, order, run, term)
                 except RunInProgress as busy:
                     log.warning("run.skipped", extra=place | busy.fields())
                 except RotatorError as error:

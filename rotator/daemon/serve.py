@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from rotator.clock import SystemClock
-from rotator.compose import SourcePool, Values, fan_out, open_ledger, open_world
 from rotator.config.load import load
 from rotator.config.models import Config, HttpConfig, NoCoordination, Reference
 from rotator.coordination.elector import Elector, elector, standing
 from rotator.coordination.term import Term
+from rotator.daemon.compose import SourcePool, Values, fan_out, open_context, open_ledger
 from rotator.daemon.duties import Duties
 from rotator.daemon.ending import check_until_file, heed_signals, watch_for
-from rotator.daemon.generations import Generations
 from rotator.daemon.health import Clocks, Contacts
 from rotator.daemon.runner import Runner
+from rotator.daemon.snapshots import Snapshots
 from rotator.daemon.state import DaemonState
 from rotator.ledger import SqlLedger
-from rotator.model import Event, SecretHinted
+from rotator.model.events import Event, SecretHinted
 from rotator.notify.decisions import Told, lasting
 from rotator.notify.notifier import Notifier
 from rotator.notify.receiver import Resolve
@@ -66,8 +66,8 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
                 take(event)
 
     async def resolve(reference: Reference, key: str) -> str:
-        async with generations.borrow() as world:
-            return await Values(world.sources).resolve(reference, key)
+        async with snapshots.borrow() as context:
+            return await Values(context.sources).resolve(reference, key)
 
     # What becomes of notifications is told to those who only write it down.
     notifier = Notifier(resolve, clock, fan_out(metrics, logs.Log()))
@@ -76,12 +76,12 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         observe = fan_out(metrics, logs.Log(), contacts, listings, live, hinted, traces, notifier)
         ledger, key = await stack.enter_async_context(open_ledger(config.ledger, clock))
         pool = SourcePool(key, observe, clock)
-        generations = Generations(
-            lambda config: open_world(config, ledger, pool, observe, clock, runner.may_write)
+        snapshots = Snapshots(
+            lambda config: open_context(config, ledger, pool, observe, clock, runner.may_write)
         )
-        runner = Runner(generations.borrow, stop)
-        stack.push_async_callback(generations.aclose)
-        await generations.replace(config)
+        runner = Runner(snapshots.borrow, stop)
+        stack.push_async_callback(snapshots.aclose)
+        await snapshots.replace(config)
         metrics.configured(config)
         metrics.reloaded(successful=True)
         if candidate is not None:
@@ -91,11 +91,11 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         notifier.configure(config)
         notifier.restore(await _told(ledger, config))
         duties = Duties(
-            path, ledger, generations, runner, metrics, listings, notifier, contacts, clock, stop
+            path, ledger, snapshots, runner, metrics, listings, notifier, contacts, clock, stop
         )
         hints.append(duties.on_hint)
         state = DaemonState(
-            generations,
+            snapshots,
             ledger,
             runner,
             contacts,

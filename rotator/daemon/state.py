@@ -9,12 +9,14 @@ from datetime import datetime
 
 from rotator.config.models import Config, RotationConfig
 from rotator.coordination.elector import Elector
-from rotator.daemon.generations import Generations
 from rotator.daemon.health import Clocks, Contacts
 from rotator.daemon.runner import Runner
+from rotator.daemon.snapshots import Snapshots
 from rotator.errors import LedgerError
 from rotator.ledger import SqlLedger
-from rotator.model import Connection, Outcome, Record, Run
+from rotator.model.connection import Connection
+from rotator.model.record import Record
+from rotator.model.run import Outcome, Run
 from rotator.observe.listings import Listings
 from rotator.observe.live import Live
 from rotator.ports import Clock
@@ -36,7 +38,7 @@ _USER = re.compile(r"//[^/@]*@")
 
 @dataclass(frozen=True, slots=True)
 class DaemonState:
-    generations: Generations
+    snapshots: Snapshots
     ledger: SqlLedger
     runner: Runner
     contacts: Contacts
@@ -50,7 +52,7 @@ class DaemonState:
 
     @property
     def _config(self) -> Config:
-        return self.generations.world.config
+        return self.snapshots.context.config
 
     def livez(self) -> Health:
         now = self.clock.monotonic()
@@ -222,4 +224,4 @@ class DaemonState:
     async def start(self, rotation: str) -> Run:
         if rotation not in self._config.rotations:
             raise NoSuchRotation(rotation)
-        return self.runner.start(Order(rotation, "http"), self.generations.world)
+        return self.runner.start(Order(rotation, "http"), self.snapshots.context)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from rotator.config.models import SecretConfig
 from rotator.errors import RotatorError, SecretMissing
-from rotator.model import Probe, Run, RunResult, SecretRef
+from rotator.model.run import Run, RunResult
+from rotator.model.secret import Probe, SecretRef
 
 RETRY_AFTER_FAILURE = 10
 """Looks after a run that did not succeed, before the watch tries again by itself."""

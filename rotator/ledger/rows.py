@@ -9,18 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from rotator.errors import LedgerError
-from rotator.model import (
-    HeldLease,
-    LeaseState,
-    Outcome,
-    Record,
-    Result,
-    Run,
-    RunResult,
-    SecretRef,
-    SourceState,
-    Stage,
-)
+from rotator.model.lease import HeldLease, LeaseState
+from rotator.model.record import Record, Stage
+from rotator.model.run import Outcome, Result, Run, RunResult
+from rotator.model.secret import SecretRef
+from rotator.model.source import SourceState
 
 _TIMES = frozenset(
     {

@@ -26,7 +26,11 @@ from rotator.ledger.schema import (
     sources,
 )
 from rotator.ledger.writer import Writer
-from rotator.model import HeldLease, Outcome, Record, Run, RunResult, SecretRef, SourceState
+from rotator.model.lease import HeldLease
+from rotator.model.record import Record
+from rotator.model.run import Outcome, Run, RunResult
+from rotator.model.secret import SecretRef
+from rotator.model.source import SourceState
 
 KEPT = timedelta(days=400)
 """Of outcomes and runs: more than a year, so that a yearly rotation has a past."""

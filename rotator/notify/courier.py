@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rotator.clock import either
-from rotator.model import Notified
+from rotator.model.events import Notified
 from rotator.notify.message import Notification
 from rotator.notify.receiver import Again, Answer, Arrived, Never, Receiver
 from rotator.ports import Clock, Observer

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rotator.model import Occasion, Outcome, Result, Run, RunResult
+from rotator.model.events import Occasion
+from rotator.model.run import Outcome, Result, Run, RunResult
 
 AGAIN_AFTER = timedelta(hours=24)
 """A failure that lasts is told once more after this."""

@@ -8,7 +8,7 @@ from rotator.config.fields import is_webhook_url
 from rotator.config.models import FromEnv, FromFile, WebhookConfig
 from rotator.config.references import resolve_local
 from rotator.errors import ValueUnavailable
-from rotator.model import Finding
+from rotator.model.source import Finding
 from rotator.notify.receiver import NO_URL
 
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from rotator.model import Occasion, Outcome, Result, RunResult
+from rotator.model.events import Occasion
+from rotator.model.run import Outcome, Result, RunResult
 from rotator.notify.decisions import Ended
 
 VERSION = 1

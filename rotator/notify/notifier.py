@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rotator.config.models import Config, WebhookConfig, targets_of
-from rotator.model import Event, Outcome, Planned, RunFinished, RunStarted, Settled
+from rotator.model.events import Event, Planned, RunFinished, RunStarted, Settled
+from rotator.model.run import Outcome
 from rotator.notify.courier import Courier
 from rotator.notify.decisions import WORTH_TELLING, Ended, Told, decide
 from rotator.notify.message import Notification, notification
 from rotator.notify.receiver import Receiver, Resolve
 from rotator.ports import Clock, Observer
-from rotator.todo import todo_after
+from rotator.remedy import todo_after
 
 GRACE = 2.0
 """Seconds that the end of the process waits for what was not sent yet, counted from its first sign:

@@ -13,7 +13,7 @@ from rotator import __version__
 from rotator.config.fields import is_webhook_url
 from rotator.config.models import Reference, WebhookConfig
 from rotator.errors import ValueUnavailable
-from rotator.httpx_light import cause, httpx
+from rotator.http.httpx_light import cause, httpx
 from rotator.notify.message import Notification, signature
 from rotator.ports import Clock
 

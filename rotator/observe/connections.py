@@ -10,7 +10,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from rotator.model import Event, Listed, Outcome, Planned, Record, Result, Settled, Verdict
+from rotator.model.events import Event, Listed, Planned, Settled
+from rotator.model.plan import Verdict
+from rotator.model.record import Record
+from rotator.model.run import Outcome, Result
 from rotator.observe.text import utf8
 
 PHASES = ("READY", "PENDING", "INVALID_AUTH", "UNREACHABLE")

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rotator.model import Change, Outcome, Result, Verdict
+from rotator.model.plan import Change, Verdict
+from rotator.model.run import Outcome, Result
 
 IN_TIME = timedelta(minutes=15)
 """Within this time of its secret's change a connection is to be seen READY with it."""

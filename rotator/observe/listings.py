@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from rotator.model import Connection, Event, Listed, Settled
+from rotator.model.connection import Connection
+from rotator.model.events import Event, Listed, Settled
 
 Key = tuple[str, str]
 """Target and name of a connection."""

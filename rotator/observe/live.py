@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from rotator.model import Event, Planned, Result, RunFinished, RunStarted, Settled, Updated
+from rotator.model.events import Event, Planned, RunFinished, RunStarted, Settled, Updated
+from rotator.model.run import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import sys
 from collections import Counter
 
 from rotator.config.models import LogConfig
-from rotator.context import present_run
-from rotator.model import (
+from rotator.model.current_run import present_run
+from rotator.model.events import (
     Event,
     LeaseChanged,
     LeasesSeen,
@@ -21,17 +21,17 @@ from rotator.model import (
     Planned,
     RequestAnswered,
     RunFinished,
-    RunResult,
     RunStarted,
     SecretHinted,
     Settled,
     SourceRead,
     TokenSeen,
     Updated,
-    Verdict,
 )
+from rotator.model.plan import Verdict
+from rotator.model.run import RunResult
 from rotator.observe.lines import ROOT, ConsoleLines, JsonLines, wants_colour
-from rotator.todo import todo_after
+from rotator.remedy import todo_after
 
 _QUIET = (
     "apscheduler",

@@ -11,7 +11,9 @@ from prometheus_client.exposition import choose_encoder
 
 from rotator import __version__
 from rotator.config.models import Config, targets_of
-from rotator.model import Event, Record, Run
+from rotator.model.events import Event
+from rotator.model.record import Record
+from rotator.model.run import Run
 from rotator.observe.connections import ConnectionSeries
 from rotator.observe.notifications import NotificationSeries
 from rotator.observe.runs import RunSeries

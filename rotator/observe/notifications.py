@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter
 
-from rotator.model import Event, Notified, Occasion
+from rotator.model.events import Event, Notified, Occasion
 
 _DELIVERIES = ("sent", "failed", "dropped")
 

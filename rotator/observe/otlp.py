@@ -19,9 +19,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from rotator import __version__
+from rotator.http.requests_light import requests
 from rotator.observe.traces import Traces
 from rotator.ports import Clock, Tell
-from rotator.requests_light import requests
 
 GRACE = 1.5
 """Seconds that the end waits for what is not sent yet; the daemon has 10 for all of its end."""

@@ -9,18 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from rotator.config.models import RotationConfig
 from rotator.config.ticks import next_after
-from rotator.model import (
-    Event,
-    Listed,
-    Outcome,
-    Planned,
-    Result,
-    Run,
-    RunFinished,
-    RunResult,
-    RunStarted,
-    Settled,
-)
+from rotator.model.events import Event, Listed, Planned, RunFinished, RunStarted, Settled
+from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.observe.freshness import Counted, Freshness
 
 _COUNTED = (RunResult.SUCCEEDED, RunResult.FAILED, RunResult.REFUSED)

@@ -8,15 +8,8 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from rotator.config.models import SourceConfig, VaultSource
-from rotator.model import (
-    Event,
-    HeldLease,
-    LeaseChanged,
-    LeasesSeen,
-    LeaseState,
-    SourceRead,
-    TokenSeen,
-)
+from rotator.model.events import Event, LeaseChanged, LeasesSeen, SourceRead, TokenSeen
+from rotator.model.lease import HeldLease, LeaseState
 from rotator.observe.targets import REQUEST_SECONDS
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from rotator.model import Event, Outcome, RequestAnswered, Settled
+from rotator.model.events import Event, RequestAnswered, Settled
+from rotator.model.run import Outcome
 
 _VERIFY_SECONDS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -9,19 +9,16 @@ from datetime import UTC, datetime, timedelta
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
-from rotator.model import (
+from rotator.model.events import (
     Event,
-    Outcome,
     RequestAnswered,
-    Result,
-    Run,
     RunFinished,
-    RunResult,
     RunStarted,
     Settled,
     SourceRead,
     Updated,
 )
+from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.observe.text import utf8
 from rotator.ports import Clock
 

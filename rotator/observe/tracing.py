@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from rotator.model import Event
+from rotator.model.events import Event
 from rotator.ports import Clock, Observer, Tell
 
 if TYPE_CHECKING:

@@ -16,23 +16,18 @@ from typing import Any, Never
 from rotator.clock import either
 from rotator.config.models import RotationConfig
 from rotator.errors import Cause, CredentialInvalid, RotatorError, SourceError, TargetError
-from rotator.model import (
-    Change,
-    Connection,
-    Credential,
-    Outcome,
-    Record,
-    Result,
-    Settled,
-    Stage,
-    Updated,
-)
-from rotator.rotation.issue import Issuer
+from rotator.leases.issuer import Issuer
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
+from rotator.model.events import Settled, Updated
+from rotator.model.plan import Change
+from rotator.model.record import Record, Stage
+from rotator.model.run import Outcome, Result
+from rotator.rotation.context import RunContext
 from rotator.rotation.plan import before_of
 from rotator.rotation.rollout import halted, stages
 from rotator.rotation.sending import Lost, Put, Refused, Unsent, send
 from rotator.rotation.verify import State, judge, pauses, resend_after
-from rotator.rotation.world import World
 
 Key = tuple[str, str]
 """Target and name of a connection."""
@@ -58,7 +53,7 @@ class _Awaited:
 class Execution:
     """One plan on its way. `stop` is set from outside: nothing new starts after it."""
 
-    world: World
+    context: RunContext
     run_id: str
     rotation: str
     rule: RotationConfig
@@ -92,7 +87,7 @@ class Execution:
         return self.halted or self.stop.is_set()
 
     async def _stage(self, stage: tuple[Change, ...]) -> None:
-        now = self.world.clock.monotonic()
+        now = self.context.clock.monotonic()
         for change in stage:
             if change.verify_only and change.record is not None:
                 self._await(change, before_of(change), change.record, change.record.at, now)
@@ -113,7 +108,7 @@ class Execution:
 
     async def _update(self, change: Change) -> None:
         connection = change.connection
-        concurrency = self.world.config.targets[connection.target].concurrency
+        concurrency = self.context.config.targets[connection.target].concurrency
         # Intents are written a little ahead, so that the ledger doesn't hold up the target. What
         # has left keeps its place until its answer is on record: a kill repeats no more than that.
         ahead, gate = self._gates.setdefault(
@@ -128,7 +123,7 @@ class Execution:
                 return
             change = issued
             intent = self._intent(change, connection)
-            await self.world.ledger.intend(intent)
+            await self.context.ledger.intend(intent)
             async with gate:
                 if not self._over():
                     await self._send(change, connection, intent)
@@ -138,7 +133,7 @@ class Execution:
     async def _as_it_was(self, change: Change) -> None:
         """The update never left."""
         if change.record is not None:
-            await self.world.ledger.put(change.record)
+            await self.context.ledger.put(change.record)
 
     async def _issued(self, change: Change) -> Change | None:
         """With its credential, made now if it was not only read; None where it can't be had.
@@ -165,28 +160,28 @@ class Execution:
             connection=connection.name,
             result=Result.FAILED,
             reason=str(error),
-            at=self.world.clock.now(),
+            at=self.context.clock.now(),
             phase=connection.phase,
             resource_version=connection.resource_version,
         )
-        await self.world.ledger.settle(None, outcome)
-        self.world.observe(Settled(outcome, error.cause))
+        await self.context.ledger.settle(None, outcome)
+        self.context.observe(Settled(outcome, error.cause))
 
     async def _send(
         self, change: Change, connection: Connection, intent: Record, *, sent_before: bool = False
     ) -> None:
         credential = _credential(change)
         match await send(
-            self.world, intent, connection, credential, self.stop, sent_before=sent_before
+            self.context, intent, connection, credential, self.stop, sent_before=sent_before
         ):
             case Put(record, before, version):
-                now = self.world.clock.now()
+                now = self.context.clock.now()
                 record = replace(record, stage=Stage.PUT, resource_version=version, at=now)
-                await self.world.ledger.put(record)
-                self.world.observe(
+                await self.context.ledger.put(record)
+                self.context.observe(
                     Updated(self.run_id, self.rotation, record.target, record.connection)
                 )
-                self._await(change, before, record, now, self.world.clock.monotonic())
+                self._await(change, before, record, now, self.context.clock.monotonic())
             case Refused(record, error):
                 await self._fail(replace(record, stage=Stage.REFUSED), str(error), error)
             case Lost(record, error):
@@ -208,7 +203,7 @@ class Execution:
             resource_version=None,
             version_before=connection.resource_version,
             run_id=self.run_id,
-            at=self.world.clock.now(),
+            at=self.context.clock.now(),
             uid=connection.uid,
             verified_fingerprint=former.verified_fingerprint if former else None,
             rotated_at=former.rotated_at if former else None,
@@ -231,11 +226,11 @@ class Execution:
         while True:
             if not self._sent.is_set():
                 pause = max(interval, PAUSE_WHILE_SENDING)
-                await either(self.world.clock.sleep(pause), self._sent)
+                await either(self.context.clock.sleep(pause), self._sent)
             elif self.stop.is_set() or not self._names(target):
                 return
             else:
-                await either(self.world.clock.sleep(ramp.pop(0) if ramp else interval), self.stop)
+                await either(self.context.clock.sleep(ramp.pop(0) if ramp else interval), self.stop)
             if names := self._names(target):
                 await self._look(target, names)
 
@@ -243,7 +238,7 @@ class Execution:
         return [name for of, name in self._awaited if of == target]
 
     async def _look(self, target: str, names: list[str]) -> None:
-        asked = self.world.clock.monotonic()
+        asked = self.context.clock.monotonic()
         answer = await self._seen(target, names)
         steps: list[Coroutine[Any, Any, None]] = []
         for name in names:
@@ -261,7 +256,7 @@ class Execution:
 
     async def _seen(self, target: str, names: list[str]) -> dict[str, Connection] | TargetError:
         try:
-            return dict(await self.world.targets[target].look(names))
+            return dict(await self.context.targets[target].look(names))
         except TargetError as error:
             return error
 
@@ -293,7 +288,7 @@ class Execution:
         record = awaited.record
         if now is not None and now.moved_since(awaited.before):
             record = replace(record, resource_version=now.resource_version, phase=now.phase)
-        at = self.world.clock.now()
+        at = self.context.clock.now()
         match judgement.state:
             case State.VERIFIED:
                 awaited.record = replace(
@@ -323,7 +318,7 @@ class Execution:
         if sent > MOST_RESENDS or self.stop.is_set():
             return
         intent = self._intent(awaited.change, awaited.before)
-        await self.world.ledger.intend(intent)
+        await self.context.ledger.intend(intent)
         await self._send(awaited.change, awaited.before, intent, sent_before=True)
 
     # Recording
@@ -347,7 +342,7 @@ class Execution:
 
     async def _fail(self, record: Record, reason: str, error: TargetError) -> None:
         self._awaited.pop((record.target, record.connection), None)
-        record = replace(record, at=self.world.clock.now(), error=reason)
+        record = replace(record, at=self.context.clock.now(), error=reason)
         await self._record(record, Result.FAILED, reason, None, error.cause, error.request_id)
 
     async def _record(
@@ -369,15 +364,15 @@ class Execution:
             connection=record.connection,
             result=result,
             reason=reason,
-            at=self.world.clock.now(),
+            at=self.context.clock.now(),
             phase=record.phase,
             resource_version=record.resource_version,
             fingerprint=record.fingerprint,
             secret_version=record.secret_version,
             verify_seconds=verified,
         )
-        await self.world.ledger.settle(record, outcome)
-        self.world.observe(Settled(outcome, cause, request_id))
+        await self.context.ledger.settle(record, outcome)
+        self.context.observe(Settled(outcome, cause, request_id))
 
 
 def _credential(change: Change) -> Credential:

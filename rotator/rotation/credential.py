@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 
 from rotator.config.models import Constant
-from rotator.connection_types import TYPES, Way, fit
+from rotator.confluent.types import TYPES, Way, fit
 from rotator.errors import CredentialInvalid
 
 __all__ = ["TYPES", "Way", "auth_data", "fit", "mapping_digest"]

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 
 from rotator.config.models import Match, RotationConfig, SecretConfig
 from rotator.errors import CredentialInvalid
-from rotator.model import Connection, SecretRef
+from rotator.model.connection import Connection
+from rotator.model.secret import SecretRef
 
 
 def _any(globs: Iterable[str], word: str) -> bool:

@@ -10,7 +10,11 @@ from datetime import datetime
 
 from rotator.config.models import RotationConfig
 from rotator.errors import Cause, PlanRefused
-from rotator.model import Change, Connection, Credential, Record, SecretRef, Stage, Verdict
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
+from rotator.model.plan import Change, Verdict
+from rotator.model.record import Record, Stage
+from rotator.model.secret import SecretRef
 
 
 @dataclass(frozen=True, slots=True)

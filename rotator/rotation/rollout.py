@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from itertools import zip_longest
 
 from rotator.config.models import Rollout
-from rotator.model import Change, Stage
+from rotator.model.plan import Change
+from rotator.model.record import Stage
 
 
 def stages(changes: Iterable[Change], rollout: Rollout) -> tuple[tuple[Change, ...], ...]:

@@ -9,25 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from rotator.context import working_for
 from rotator.errors import Cause, LedgerError, PlanRefused, RotatorError
-from rotator.model import (
-    Change,
-    Outcome,
-    Planned,
-    Result,
-    Run,
-    RunFinished,
-    RunResult,
-    RunStarted,
-    Settled,
-    Verdict,
-)
+from rotator.leases.issuer import Issuer, retire_unused
+from rotator.model.current_run import working_for
+from rotator.model.events import Planned, RunFinished, RunStarted, Settled
+from rotator.model.plan import Change, Verdict
+from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.rotation.apply import Execution
-from rotator.rotation.issue import Issuer, retire_unused
+from rotator.rotation.context import RunContext
 from rotator.rotation.plan import adopted
 from rotator.rotation.survey import Survey, survey
-from rotator.rotation.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +43,7 @@ def new_run(order: Order, now: datetime) -> Run:
     )
 
 
-async def execute(world: World, order: Order, run: Run, stop: asyncio.Event) -> Run:
+async def execute(context: RunContext, order: Order, run: Run, stop: asyncio.Event) -> Run:
     """The finished run. Raises RunInProgress where another holds the rotation, and LedgerError.
 
     Whatever else goes wrong ends in the run's result and reason. When `stop` is set, requests
@@ -62,12 +53,12 @@ async def execute(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
     cause: Cause | None = None
     request_id: str | None = None
     try:
-        async with world.ledger.lock(order.rotation):
-            await world.ledger.begin(run)
-            world.observe(RunStarted(run))
+        async with context.ledger.lock(order.rotation):
+            await context.ledger.begin(run)
+            context.observe(RunStarted(run))
             try:
                 with working_for(run.id):
-                    run, cause = await _rotate(world, order, run, stop)
+                    run, cause = await _rotate(context, order, run, stop)
             except RotatorError as error:
                 refused = isinstance(error, PlanRefused)
                 result = RunResult.REFUSED if refused else RunResult.FAILED
@@ -82,56 +73,56 @@ async def execute(world: World, order: Order, run: Run, stop: asyncio.Event) -> 
                 cause = Cause.INTERNAL
                 raise
             finally:
-                run = replace(run, finished_at=world.clock.now())
+                run = replace(run, finished_at=context.clock.now())
                 try:
-                    await asyncio.shield(world.ledger.finish(run))
+                    await asyncio.shield(context.ledger.finish(run))
                 finally:
-                    world.observe(RunFinished(run, cause, request_id))
+                    context.observe(RunFinished(run, cause, request_id))
     except LedgerError as error:
         if run.finished_at is None:  # it never began, and nobody was told
             failed = replace(run, result=RunResult.FAILED, reason=str(error))
-            failed = replace(failed, finished_at=world.clock.now())
-            world.observe(RunFinished(failed, error.cause))
+            failed = replace(failed, finished_at=context.clock.now())
+            context.observe(RunFinished(failed, error.cause))
         raise
     return run
 
 
 async def _rotate(
-    world: World, order: Order, run: Run, stop: asyncio.Event
+    context: RunContext, order: Order, run: Run, stop: asyncio.Event
 ) -> tuple[Run, Cause | None]:
     """The run with its result, and what it failed of."""
-    rule = world.config.rotations[order.rotation]
-    seen = await survey(world, order.rotation, only=order.only, force=order.force)
-    world.observe(Planned(run.id, order.rotation, seen.plan.changes))
+    rule = context.config.rotations[order.rotation]
+    seen = await survey(context, order.rotation, only=order.only, force=order.force)
+    context.observe(Planned(run.id, order.rotation, seen.plan.changes))
     # Remembered before the plan can refuse itself: a version that made it refuse must not wake
     # the watch again and again.
-    await world.ledger.seen(order.rotation, seen.versions)
+    await context.ledger.seen(order.rotation, seen.versions)
     # What a run that died made and never put.
-    await retire_unused(world, order.rotation, seen)
+    await retire_unused(context, order.rotation, seen)
     seen.plan.refuse_if_unsafe(rule)
 
-    issuer = Issuer(world, order.rotation, run.id)
-    execution = Execution(world, run.id, order.rotation, rule, stop, issuer)
+    issuer = Issuer(context, order.rotation, run.id)
+    execution = Execution(context, run.id, order.rotation, rule, stop, issuer)
     counts: Counter[Result] = Counter()
-    for change, outcome in _without_updates(seen.plan.changes, run, world.clock.now()):
+    for change, outcome in _without_updates(seen.plan.changes, run, context.clock.now()):
         counts[outcome.result] += 1
         record = adopted(change, run.rotation, run.id, outcome.at)
         if outcome.result is Result.FAILED:
             execution.failed(change.cause)
         if outcome.result is Result.FAILED or record is not None:
-            await world.ledger.settle(record, outcome)
-        world.observe(Settled(outcome, change.cause))
+            await context.ledger.settle(record, outcome)
+        context.observe(Settled(outcome, change.cause))
     before = execution.failures
     try:
         await execution.roll_out(seen.plan.changes)
     finally:
         issuer.close()
-    await retire_unused(world, order.rotation, seen)
+    await retire_unused(context, order.rotation, seen)
 
     untouched = _untouched(seen.plan.changes, execution)
     for change in untouched:
         why = "stopped before its turn" if stop.is_set() else "halted after failures elsewhere"
-        world.observe(Settled(_outcome(change, run, Result.SKIPPED, why, world.clock.now())))
+        context.observe(Settled(_outcome(change, run, Result.SKIPPED, why, context.clock.now())))
     failed = execution.failures - before
     counts[Result.FAILED] += failed
     counts[Result.ROTATED] += len(execution.settled) - failed

@@ -14,8 +14,10 @@ from rotator.errors import (
     UpdateUncertain,
     UpdateWithheld,
 )
-from rotator.model import Connection, Credential, Record
-from rotator.rotation.world import World
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
+from rotator.model.record import Record
+from rotator.rotation.context import RunContext
 
 MOST_SENDINGS = 7
 """Reads may lag behind writes, so one look that shows the old version proves little."""
@@ -54,7 +56,7 @@ class Unsent:
 
 
 async def send(
-    world: World,
+    context: RunContext,
     record: Record,
     connection: Connection,
     credential: Credential,
@@ -68,7 +70,7 @@ async def send(
     update arrived; where it did not, it is sent again. After a conflict it is sent again with the
     version that is there now: the credential is replaced whole, so whoever wrote in between loses.
     """
-    target = world.targets[connection.target]
+    target = context.targets[connection.target]
     pause = FIRST_LOOK_AFTER
     error: TargetError
     for _ in range(MOST_SENDINGS):
@@ -84,7 +86,7 @@ async def send(
             error = trouble
         else:
             return Put(record, connection, version)
-        await either(world.clock.sleep(pause), stop)
+        await either(context.clock.sleep(pause), stop)
         if stop.is_set():
             return None
         pause *= 2
@@ -98,5 +100,5 @@ async def send(
             return Put(record, connection, seen.resource_version)
         connection = seen
         record = replace(record, version_before=seen.resource_version)
-        await world.ledger.intend(record)
+        await context.ledger.intend(record)
     return Lost(record, error)

@@ -13,21 +13,17 @@ from typing import TypeVar
 
 from rotator.config.models import RotationConfig
 from rotator.errors import CredentialInvalid, RotatorError, SourceError, TargetError
-from rotator.model import (
-    Change,
-    Connection,
-    Credential,
-    Finding,
-    Listed,
-    Probe,
-    Record,
-    Secret,
-    SecretRef,
-)
+from rotator.leases.held import Leased, leased_now
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
+from rotator.model.events import Listed
+from rotator.model.plan import Change
+from rotator.model.record import Record
+from rotator.model.secret import Probe, Secret, SecretRef
+from rotator.model.source import Finding
 from rotator.rotation import credential, match
-from rotator.rotation.leased import Leased, leased_now
+from rotator.rotation.context import RunContext
 from rotator.rotation.plan import Plan, decide, decide_leased, invalid
-from rotator.rotation.world import World
 
 T = TypeVar("T")
 E = TypeVar("E", bound=RotatorError)
@@ -51,7 +47,7 @@ class Survey:
 
 
 async def survey(
-    world: World, rotation: str, *, only: str | None = None, force: bool = False
+    context: RunContext, rotation: str, *, only: str | None = None, force: bool = False
 ) -> Survey:
     """Raises TargetError where no target of the rotation could be listed.
 
@@ -59,34 +55,34 @@ async def survey(
     secret is read once, however many connections use it; where a read would make a credential,
     nothing is read, and the leases in the ledger decide.
     """
-    rule = world.config.rotations[rotation]
-    listed, failures = await _listed(world, rule)
+    rule = context.config.rotations[rotation]
+    listed, failures = await _listed(context, rule)
     matched = _matching(rule, listed)
-    _tell(world, rotation, matched)
+    _tell(context, rotation, matched)
     chosen = [
         connection
         for connections in matched.values()
         for connection in connections
         if only is None or fnmatchcase(connection.name, only)
     ]
-    refs = {_key(connection): _ref(world, rotation, connection) for connection in chosen}
+    refs = {_key(connection): _ref(context, rotation, connection) for connection in chosen}
     distinct = {ref for ref in refs.values() if isinstance(ref, SecretRef) and not ref.dynamic}
-    secrets = await _read_all(world, distinct)
-    records = {target: await world.ledger.records(target) for target in matched}
-    leased = await leased_now(world, rotation)
+    secrets = await _read_all(context, distinct)
+    records = {target: await context.ledger.records(target) for target in matched}
+    leased = await leased_now(context, rotation)
 
     def change(connection: Connection) -> Change:
         ref = refs[_key(connection)]
         if isinstance(ref, CredentialInvalid):
             return invalid(connection, str(ref))
-        others = match.claimants(world.config.rotations, connection.target, connection)
+        others = match.claimants(context.config.rotations, connection.target, connection)
         if len(others) > 1:
             names = ", ".join(others)
             return invalid(connection, f"several rotations match it ({names}): narrow match", ref)
         record = records[connection.target].get(connection.name)
         if ref.dynamic:
             return _decide_leased(rule, connection, ref, record, leased, force=force)
-        return _decide(world, rule, connection, secrets[ref], record, force=force)
+        return _decide(context, rule, connection, secrets[ref], record, force=force)
 
     plan = Plan(
         rotation=rotation,
@@ -109,58 +105,58 @@ async def survey(
     return Survey(plan, matched, failures, versions, gone, left)
 
 
-async def probe_secrets(world: World, rotation: str) -> Mapping[SecretRef, Probe]:
+async def probe_secrets(context: RunContext, rotation: str) -> Mapping[SecretRef, Probe]:
     """What each secret of a rotation is at now, without its value where the source can.
 
     What the watch looks at. Raises TargetError or SourceError: a look that fails decides nothing.
     Leased credentials have no version to look at; their leases are watched elsewhere.
     """
-    refs = [ref for ref in await _refs(world, rotation) if not ref.dynamic]
-    probes = (world.sources[ref.source].probe(ref) for ref in refs)
+    refs = [ref for ref in await _refs(context, rotation) if not ref.dynamic]
+    probes = (context.sources[ref.source].probe(ref) for ref in refs)
     return dict(zip(refs, await asyncio.gather(*probes), strict=True))
 
 
-async def examine_leased(world: World, rotation: str) -> tuple[Finding, ...]:
+async def examine_leased(context: RunContext, rotation: str) -> tuple[Finding, ...]:
     """Whether the source would make the credentials of a rotation; nothing if it only reads.
 
     Raises TargetError or SourceError.
     """
-    if world.config.rotations[rotation].secret.dynamic is None:
+    if context.config.rotations[rotation].secret.dynamic is None:
         return ()
-    refs = [ref for ref in await _refs(world, rotation) if ref.dynamic]
-    source = world.sources[world.config.rotations[rotation].secret.source]
+    refs = [ref for ref in await _refs(context, rotation) if ref.dynamic]
+    source = context.sources[context.config.rotations[rotation].secret.source]
     return await source.examine(refs, ()) if refs else ()
 
 
-async def _refs(world: World, rotation: str) -> tuple[SecretRef, ...]:
+async def _refs(context: RunContext, rotation: str) -> tuple[SecretRef, ...]:
     """Each once. Raises TargetError where any target could not be listed."""
-    rule = world.config.rotations[rotation]
-    listed, failures = await _listed(world, rule)
+    rule = context.config.rotations[rotation]
+    listed, failures = await _listed(context, rule)
     matched = _matching(rule, listed)
-    _tell(world, rotation, matched)
+    _tell(context, rotation, matched)
     for error in failures.values():
         raise error
     refs = (
-        _ref(world, rotation, connection)
+        _ref(context, rotation, connection)
         for connections in matched.values()
         for connection in connections
     )
     return tuple(dict.fromkeys(ref for ref in refs if isinstance(ref, SecretRef)))
 
 
-async def look(world: World, rotation: str) -> None:
+async def look(context: RunContext, rotation: str) -> None:
     """See the connections of a rotation as they are now, and tell the observer; no more.
 
     Raises TargetError where no target of it could be listed.
     """
-    rule = world.config.rotations[rotation]
-    listed, _ = await _listed(world, rule)
-    _tell(world, rotation, _matching(rule, listed))
+    rule = context.config.rotations[rotation]
+    listed, _ = await _listed(context, rule)
+    _tell(context, rotation, _matching(rule, listed))
 
 
-def _tell(world: World, rotation: str, matched: ByTarget) -> None:
+def _tell(context: RunContext, rotation: str, matched: ByTarget) -> None:
     connections = tuple(each for found in matched.values() for each in found)
-    world.observe(Listed(rotation, frozenset(matched), connections))
+    context.observe(Listed(rotation, frozenset(matched), connections))
 
 
 def _key(connection: Connection) -> tuple[str, str]:
@@ -171,12 +167,14 @@ ByTarget = Mapping[str, tuple[Connection, ...]]
 """Target → connections."""
 
 
-async def _listed(world: World, rule: RotationConfig) -> tuple[ByTarget, Mapping[str, TargetError]]:
+async def _listed(
+    context: RunContext, rule: RotationConfig
+) -> tuple[ByTarget, Mapping[str, TargetError]]:
     """Raises TargetError where no target could be listed."""
     narrowed = match.only_type(rule.match)
     answers = await asyncio.gather(
         *(
-            _or_error(world.targets[name].connections(narrowed), TargetError)
+            _or_error(context.targets[name].connections(narrowed), TargetError)
             for name in rule.targets
         )
     )
@@ -199,23 +197,25 @@ def _keys(connections: ByTarget) -> set[tuple[str, str]]:
     return {_key(connection) for found in connections.values() for connection in found}
 
 
-def _ref(world: World, rotation: str, connection: Connection) -> SecretRef | CredentialInvalid:
-    environment = world.config.targets[connection.target].environment
+def _ref(
+    context: RunContext, rotation: str, connection: Connection
+) -> SecretRef | CredentialInvalid:
+    environment = context.config.targets[connection.target].environment
     try:
-        secret = world.config.rotations[rotation].secret
+        secret = context.config.rotations[rotation].secret
         return match.secret_of(secret, rotation, connection, environment)
     except CredentialInvalid as error:
         return error
 
 
 async def _read_all(
-    world: World, refs: Iterable[SecretRef]
+    context: RunContext, refs: Iterable[SecretRef]
 ) -> Mapping[SecretRef, Secret | SourceError]:
     by_source: dict[str, list[SecretRef]] = {}
     for ref in refs:
         by_source.setdefault(ref.source, []).append(ref)
     answers: dict[SecretRef, Secret | SourceError] = {}
-    reads = (world.sources[name].read_all(wanted) for name, wanted in by_source.items())
+    reads = (context.sources[name].read_all(wanted) for name, wanted in by_source.items())
     for answered in await asyncio.gather(*reads):
         answers |= answered
     return answers
@@ -250,7 +250,7 @@ def _unknown_type(connection: Connection, *, known: bool) -> str | None:
 
 
 def _decide(
-    world: World,
+    context: RunContext,
     rule: RotationConfig,
     connection: Connection,
     secret: Secret | SourceError,
@@ -267,10 +267,10 @@ def _decide(
         return invalid(connection, str(error), secret.ref)
     return decide(
         connection,
-        Credential(data, world.fingerprint(data), secret.version, secret.changed_at),
+        Credential(data, context.fingerprint(data), secret.version, secret.changed_at),
         secret.ref,
         record,
-        adopt_unknown=world.config.ledger.on_unknown == "adopt",
+        adopt_unknown=context.config.ledger.on_unknown == "adopt",
         reapply_drift=rule.on_drift == "reapply",
         force=force,
         warning=_unknown_type(connection, known=known),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from rotator.errors import Cause
-from rotator.model import Connection
+from rotator.model.connection import Connection
 
 REFUSED_PHASE = "INVALID_AUTH"
 MISSES_UNTIL_GONE = 2

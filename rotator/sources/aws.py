@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 from rotator.config.models import AwsSource
 from rotator.errors import SourceError
-from rotator.model import Finding, Probe, Secret, SecretRef
+from rotator.model.secret import Probe, Secret, SecretRef
+from rotator.model.source import Finding
 from rotator.sources.aws_answers import CURRENT, Patience, pending_of, probe_of, secret_of
 from rotator.sources.aws_batch import AGAIN, Batches
 from rotator.sources.aws_client import Client

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rotator.errors import SecretDeleted, SecretInvalid, SecretMissing, SourceUnavailable
-from rotator.model import Probe, Secret, SecretRef
+from rotator.model.secret import Probe, Secret, SecretRef
 from rotator.sources.text import NotAnObject, json_object
 
 CURRENT = "AWSCURRENT"

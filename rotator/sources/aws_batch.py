@@ -8,7 +8,7 @@ from typing import Any
 
 from rotator.config.models import AwsSource
 from rotator.errors import PolicyDenied, SecretInvalid, SecretMissing, SourceError
-from rotator.model import Secret, SecretRef
+from rotator.model.secret import Secret, SecretRef
 from rotator.sources.aws_answers import secret_of
 from rotator.sources.aws_client import Client
 from rotator.sources.aws_errors import Errors, NotPermitted

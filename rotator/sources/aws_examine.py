@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from rotator.errors import LoginDenied, SourceError
-from rotator.model import Finding, Probe, Secret, SecretRef
+from rotator.model.secret import Probe, Secret, SecretRef
+from rotator.model.source import Finding
 from rotator.sources.aws_batch import Batches
 from rotator.sources.aws_client import Client
 from rotator.sources.aws_errors import KeyDenied, NotPermitted

@@ -18,7 +18,7 @@ from rotator.errors import (
     SourceError,
     SourceUnavailable,
 )
-from rotator.model import Probe, Secret, SecretRef
+from rotator.model.secret import Probe, Secret, SecretRef
 from rotator.sources.reader import Reader
 from rotator.sources.text import NotAnObject, json_object, yaml_object
 

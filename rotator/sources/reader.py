@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from rotator.errors import SourceError
-from rotator.model import Finding, Lease, Owner, Probe, Secret, SecretRef
+from rotator.model.lease import Owner
+from rotator.model.secret import Grant, Probe, Secret, SecretRef
+from rotator.model.source import Finding
 
 Digest = Callable[[bytes], str]
 """Keyed, so that a version made of it tells nothing of the content."""
@@ -43,7 +45,7 @@ class Reader(ABC):
 
     # Leases, and the token that they die with
 
-    def renew(self, lease: str, seconds: float) -> Lease:  # noqa: ARG002 - a source without leases
+    def renew(self, lease: str, seconds: float) -> Grant:  # noqa: ARG002 - a source without leases
         raise self._without_leases(lease)
 
     def revoke(self, lease: str) -> None:

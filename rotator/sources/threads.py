@@ -12,16 +12,10 @@ from time import monotonic
 from typing import TypeVar
 
 from rotator.errors import SourceError, SourceUnavailable, SourceUncertain
-from rotator.model import (
-    Event,
-    Finding,
-    Lease,
-    Owner,
-    Probe,
-    Secret,
-    SecretRef,
-    SourceRead,
-)
+from rotator.model.events import Event, SourceRead
+from rotator.model.lease import Owner
+from rotator.model.secret import Grant, Probe, Secret, SecretRef
+from rotator.model.source import Finding
 from rotator.ports import Observer
 from rotator.sources.reader import Reader
 
@@ -66,7 +60,7 @@ class ThreadedSource:
     async def probe(self, ref: SecretRef) -> Probe:
         return await self._observed("probe", ref.path, lambda: self._reader.probe(ref))
 
-    async def renew(self, lease: str, seconds: float) -> Lease:
+    async def renew(self, lease: str, seconds: float) -> Grant:
         return await self._observed("renew", lease, lambda: self._reader.renew(lease, seconds))
 
     async def revoke(self, lease: str) -> None:

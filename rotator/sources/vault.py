@@ -24,7 +24,10 @@ from rotator.errors import (
     SourceUnavailable,
     SourceUncertain,
 )
-from rotator.model import Finding, Lease, Owner, Probe, Secret, SecretHinted, SecretRef
+from rotator.model.events import SecretHinted
+from rotator.model.lease import Owner
+from rotator.model.secret import Grant, Probe, Secret, SecretRef
+from rotator.model.source import Finding
 from rotator.ports import Observer
 from rotator.sources.reader import Digest, Reader
 from rotator.sources.vault_engines import Engines, Place, lease_of, url
@@ -199,7 +202,7 @@ class VaultReader(Reader):
     def keep_alive(self) -> Owner | None:
         return self._tokens.keep_alive()
 
-    def renew(self, lease: str, seconds: float) -> Lease:
+    def renew(self, lease: str, seconds: float) -> Grant:
         answer = self._of_lease(lease, "renew", {"increment": max(1, round(seconds))})
         renewed = lease_of(answer, None)
         if renewed is None:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from rotator.errors import SecretDeleted, SecretInvalid, SecretMissing, SourceUnavailable
-from rotator.model import Lease, Probe, Secret, SecretRef
+from rotator.model.secret import Grant, Probe, Secret, SecretRef
 from rotator.sources.reader import Digest
 from rotator.sources.vault_errors import mapping
 from rotator.sources.vault_http import Answer
@@ -156,12 +156,12 @@ class Engines:
         return fields
 
 
-def lease_of(answer: Answer, owner: str | None) -> Lease | None:
+def lease_of(answer: Answer, owner: str | None) -> Grant | None:
     lease_id, duration = answer.get("lease_id"), answer.get("lease_duration")
     if not isinstance(lease_id, str) or not lease_id:
         return None
     seconds = float(duration) if isinstance(duration, (int, float)) and duration > 0 else 0.0
-    return Lease(lease_id, seconds, answer.get("renewable") is True, owner)
+    return Grant(lease_id, seconds, answer.get("renewable") is True, owner)
 
 
 def _until(deletion: object, now: datetime) -> float | None:

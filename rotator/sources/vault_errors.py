@@ -17,7 +17,7 @@ from rotator.errors import (
     SourceError,
     SourceUnavailable,
 )
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from rotator.sources.vault_http import Answer, NoAnswer, Refused
 
 _LEASE_IS_GONE = (

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rotator.errors import PolicyDenied, SecretInvalid
-from rotator.model import Finding, SecretRef
+from rotator.model.secret import SecretRef
+from rotator.model.source import Finding
 from rotator.sources.reader import trouble
 from rotator.sources.vault_engines import Place
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rotator.config.models import VaultSource
-from rotator.requests_light import requests
+from rotator.http.requests_light import requests
 from rotator.sources.text import NotAnObject, json_object
 from rotator.sources.vault_tls import Certificates
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from rotator.errors import LoginDenied, SourceError, SourceUnavailable
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from rotator.sources.vault_errors import Meaning, by_policy, worth_another_try
 from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
 from rotator.sources.vault_token import Tokens

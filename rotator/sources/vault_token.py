@@ -9,7 +9,8 @@ from time import monotonic
 from typing import Any
 
 from rotator.errors import LoginDenied, SourceDenied, SourceError, SourceUnavailable
-from rotator.model import Owner, SourceRead
+from rotator.model.events import SourceRead
+from rotator.model.lease import Owner
 from rotator.ports import Observer
 from rotator.sources.vault_errors import Meaning, by_policy, mapping
 from rotator.sources.vault_http import Connections, NoAnswer, Refused

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from rotator.model import Outcome, Run
+from rotator.model.run import Outcome, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rotator.cli import cli
+from rotator.cli.main import cli
 from rotator.config.load import load
 from rotator.ledger import SqlLedger
 from tests.support.helm import manifests

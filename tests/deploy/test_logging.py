@@ -8,7 +8,7 @@ import re
 import pytest
 
 from rotator.errors import Cause
-from rotator.todo import todo
+from rotator.remedy import todo
 from tests.support.events import EVERYWHERE, PAGE, Logged, documented, misfits, written
 
 LIBRARY = Logged({"warning", "error", "critical"}, {"logger", "message", "error", "at"})

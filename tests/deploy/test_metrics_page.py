@@ -15,7 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rotator.config.models import VaultSource
 from rotator.errors import SourceError
-from rotator.model import LeaseState, LeaseStep, RequestAnswered, Result
+from rotator.model.events import LeaseStep, RequestAnswered
+from rotator.model.lease import LeaseState
+from rotator.model.run import Result
 from rotator.observe.metrics import Metrics
 from tests.support.configuration import configured
 from tests.unit.observe.test_metrics import filled, text_of

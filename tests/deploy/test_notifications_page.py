@@ -13,13 +13,14 @@ import yaml
 
 from rotator.config.load import load
 from rotator.errors import Cause
-from rotator.model import Occasion, Outcome, Result, Run, RunResult
+from rotator.model.events import Occasion
+from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.notify.courier import LONGEST_PAUSE, LONGEST_TRIED, MOST_ATTEMPTS, MOST_WAITING
 from rotator.notify.decisions import AGAIN_AFTER, Ended
 from rotator.notify.message import MOST_CONNECTIONS, notification, signature
 from rotator.notify.notifier import GRACE
 from rotator.notify.receiver import PATIENCE
-from rotator.todo import todo
+from rotator.remedy import todo
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "deploy" / "notifications.md").read_text()

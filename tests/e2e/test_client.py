@@ -21,7 +21,8 @@ from rotator.errors import (
     UpdateConflict,
     UpdateUncertain,
 )
-from rotator.model import Credential, Event, RequestAnswered
+from rotator.model.credential import Credential
+from rotator.model.events import Event, RequestAnswered
 from rotator.sandbox.faults import Fault, FaultKind
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.settings import API_KEY, API_SECRET, ENVIRONMENT, ORGANIZATION, TOKEN

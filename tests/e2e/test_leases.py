@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from rotator.config.models import Config
-from rotator.model import LeaseChanged, LeaseState, RunResult, SourceRead, Verdict
+from rotator.model.events import LeaseChanged, SourceRead
+from rotator.model.lease import LeaseState
+from rotator.model.plan import Verdict
+from rotator.model.run import RunResult
 from rotator.sandbox.server import Sandbox
 from tests.support.deployment import Deployment
 from tests.support.faulty import Trouble
@@ -289,10 +292,10 @@ async def test_an_orphan_of_a_crash_is_found_and_revoked(site: Site) -> None:
     rotator = await site.start()
     await rotator.rotate("mongodb")
     (live,) = await rotator.leases()
-    source = rotator.world.sources["vault"]
+    source = rotator.context.sources["vault"]
     orphan = (await source.read(replace(live.ref, holder="a process that died"))).lease
     assert orphan is not None
-    await rotator.world.ledger.keep_lease(replace(live, id=orphan.id, run_id="run-of-the-dead"))
+    await rotator.context.ledger.keep_lease(replace(live, id=orphan.id, run_id="run-of-the-dead"))
 
     rotator = await site.start()
     await rotator.rotate("mongodb")

@@ -16,7 +16,8 @@ from rotator.errors import RunInProgress
 from rotator.ledger import SqlLedger
 from rotator.ledger.engine import Database
 from rotator.ledger.schema import MIGRATIONS
-from rotator.model import RunResult, Stage
+from rotator.model.record import Stage
+from rotator.model.run import RunResult
 from tests.support import ledger_process
 from tests.support.ledger_process import INTENDED, NOW, OUTCOME, PUT, RUN, SEEN, STEPS, VERIFIED
 

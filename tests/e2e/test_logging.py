@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from rotator.errors import Cause
+from rotator.remedy import todo
 from rotator.sandbox.faults import Fault, FaultKind
 from rotator.sandbox.server import Sandbox
-from rotator.todo import todo
 from tests.e2e.test_rotate import BAD, GOOD, NEXT
 from tests.support.deployment import Deployment, DeploymentFactory, deployment
 from tests.support.sandbox import SandboxFactory, sandbox

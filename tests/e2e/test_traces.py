@@ -273,7 +273,8 @@ async def test_without_the_extra_the_command_says_so_once_and_goes_on(
 LOADED = """
 import asyncio, json, sys
 from pathlib import Path
-from rotator import commands, daemon
+from rotator import daemon
+from rotator.cli.main import commands
 asyncio.run(commands.rotate(Path(sys.argv[1]), (), only=None, force=False))
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """

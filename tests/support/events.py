@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rotator.model import Result, Verdict
+from rotator.model.plan import Verdict
+from rotator.model.run import Result
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "deploy" / "logging.md"

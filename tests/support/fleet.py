@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from rotator.model import Outcome, Result, Run, RunResult
+from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.web.views import ConnectionView, LeaseView, ProgressView, RotationView, SourceView
 from tests.support.http_state import HeldState
 

@@ -11,7 +11,7 @@ from datetime import datetime
 import httpx
 
 from rotator.errors import LedgerError, RunInProgress
-from rotator.model import Outcome, Run
+from rotator.model.run import Outcome, Run
 from rotator.observe.metrics import Metrics
 from rotator.web.app import Scrape, Token, create_app
 from rotator.web.server import serving

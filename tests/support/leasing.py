@@ -10,14 +10,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rotator.clock import SystemClock
-from rotator.compose import SourcePool, open_ledger, open_world
 from rotator.config.models import Config
+from rotator.daemon.compose import SourcePool, open_context, open_ledger
+from rotator.leases.keeper import Keeper
 from rotator.ledger import SqlLedger
-from rotator.model import Event, HeldLease, LeaseState, Outcome, Run, RunResult
-from rotator.rotation.keep import Keeper
+from rotator.model.events import Event
+from rotator.model.lease import HeldLease, LeaseState
+from rotator.model.run import Outcome, Run, RunResult
+from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order, execute, new_run
 from rotator.rotation.survey import Survey, survey
-from rotator.rotation.world import World
 
 
 class MovedClock(SystemClock):
@@ -37,9 +39,9 @@ class MovedClock(SystemClock):
 
 @dataclass(slots=True)
 class Process:
-    """What one process of rotator has: a World, and a keeper with its short memory."""
+    """What one process of rotator has: a RunContext, and a keeper with its short memory."""
 
-    world: World
+    context: RunContext
     ledger: SqlLedger
     clock: MovedClock
     events: list[Event]
@@ -48,7 +50,7 @@ class Process:
     async def run(self, rotation: str, stop: asyncio.Event | None = None, **order: Any) -> Run:
         run = new_run(Order(rotation, "command", **order), self.clock.now())
         wanted = Order(rotation, "command", **order)
-        return await execute(self.world, wanted, run, stop or asyncio.Event())
+        return await execute(self.context, wanted, run, stop or asyncio.Event())
 
     async def rotate(self, rotation: str, **order: Any) -> Run:
         """A run that must succeed."""
@@ -57,13 +59,13 @@ class Process:
         return run
 
     async def plan(self, rotation: str) -> Survey:
-        return await survey(self.world, rotation)
+        return await survey(self.context, rotation)
 
     async def keep(self) -> frozenset[str]:
-        return await self.keeper.tend(self.world)
+        return await self.keeper.tend(self.context)
 
     async def leases(self, *states: LeaseState) -> list[HeldLease]:
-        return [x for x in await self.world.ledger.leases() if not states or x.state in states]
+        return [x for x in await self.context.ledger.leases() if not states or x.state in states]
 
     async def last_outcome(self) -> Outcome:
         return (await self.ledger.outcomes(limit=1))[0]
@@ -75,5 +77,5 @@ async def process(config: Config, clock: MovedClock) -> AsyncIterator[Process]:
     events: list[Event] = []
     async with open_ledger(config.ledger, clock) as (ledger, key):
         pool = SourcePool(key, events.append, clock)
-        async with open_world(config, ledger, pool, events.append, clock) as world:
-            yield Process(world, ledger, clock, events)
+        async with open_context(config, ledger, pool, events.append, clock) as context:
+            yield Process(context, ledger, clock, events)

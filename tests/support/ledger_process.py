@@ -21,7 +21,9 @@ from rotator.errors import LedgerError
 from rotator.ledger import SqlLedger, fingerprint_key
 from rotator.ledger.engine import Database
 from rotator.ledger.schema import MIGRATIONS, runs
-from rotator.model import Outcome, Record, Result, Run, SecretRef, Stage
+from rotator.model.record import Record, Stage
+from rotator.model.run import Outcome, Result, Run
+from rotator.model.secret import SecretRef
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RUN = Run("run-dead", "openai", "schedule", NOW)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from rotator.config.models import VaultSource
-from rotator.model import Event, SecretRef, SourceRead
+from rotator.model.events import Event, SourceRead
+from rotator.model.secret import SecretRef
 from rotator.sources.vault import VaultReader
 from tests.support.digest import digest
 from tests.support.vault import ROOT, FakeVault, vault_running

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from rotator.cli.policy import Policy, policies
 from rotator.config.models import Config
-from rotator.policy import Policy, policies
 from tests.support.policies import capabilities
 
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from rotator.cli import cli
+from rotator.cli.main import cli
 from rotator.errors import Cause
-from rotator.todo import todo
+from rotator.remedy import todo
 
 
 @pytest.mark.parametrize("rotation", ["openai", None])

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import htpy as h
 
-from rotator.model import Outcome, Run
+from rotator.model.run import Outcome, Run
 from rotator.web.html import parts
 from rotator.web.html.overview import progress
 from rotator.web.views import ConnectionView, ProgressView

@@ -16,7 +16,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from deploy.grafana.generator.__main__ import CHART, DASHBOARD, RULES
 from deploy.grafana.generator.connections import PHASE_COLORS
 from deploy.grafana.generator.dashboard import WIDTH, alerts, text
-from rotator.model import USABLE_PHASES, Result, RunResult
+from rotator.model.connection import USABLE_PHASES
+from rotator.model.run import Result, RunResult
 from rotator.observe.connections import PHASES
 from tests.deploy.prometheus.test_rules import ALERTS
 from tests.deploy.prometheus.test_rules import DOCUMENT as RULE_FILE

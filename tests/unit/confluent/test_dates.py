@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rotator.confluent.dates import clock_ahead
+from rotator.http.dates import clock_ahead
 
 NOW = datetime(2026, 11, 20, 12, 0, 30, 500_000, tzinfo=UTC)
 

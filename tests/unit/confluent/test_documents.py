@@ -15,7 +15,8 @@ from rotator.confluent.documents import (
     page,
     update_document,
 )
-from rotator.model import Connection, Credential
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
 
 BASE = "https://flink.us-east-1.aws.confluent.cloud"
 CANARY = "-----BEGIN KEY-----\ncanary-" + "0123456789" * 40 + "\n-----END KEY-----"

@@ -12,7 +12,7 @@ from rotator.config.models import TargetConfig
 from rotator.confluent.authorization import Authorization, basic
 from rotator.confluent.client import FlinkTarget
 from rotator.errors import UpdateWithheld
-from rotator.model import Credential
+from rotator.model.credential import Credential
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.settings import API_KEY, API_SECRET, ENVIRONMENT, ORGANIZATION
 from tests.support.sandbox import SandboxFactory, sandbox

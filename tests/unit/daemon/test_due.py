@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rotator.daemon.due import CUT_OFF, trigger_at_once
-from rotator.model import Run, RunResult
+from rotator.model.run import Run, RunResult
 from tests.unit.rotation.values import rotation
 
 SUNDAY = datetime(2026, 11, 22, 3, tzinfo=UTC)

@@ -14,7 +14,8 @@ from rotator.daemon.health import (
     Contacts,
     news,
 )
-from rotator.model import RequestAnswered, SourceRead, SourceState
+from rotator.model.events import RequestAnswered, SourceRead
+from rotator.model.source import SourceState
 from tests.support.leasing import MovedClock
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

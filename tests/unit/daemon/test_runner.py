@@ -12,22 +12,22 @@ from pathlib import Path
 import pytest
 
 from rotator.clock import SystemClock
-from rotator.compose import open_ledger
 from rotator.config.models import LedgerConfig
 from rotator.coordination.term import Term
+from rotator.daemon.compose import open_ledger
 from rotator.daemon.runner import Runner
 from rotator.errors import Cause
 from rotator.observe.lines import JsonLines
+from rotator.remedy import todo
+from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order
-from rotator.rotation.world import World
-from rotator.todo import todo
 from tests.support.configuration import configured
 
 CANARY = "sk-canary-value"
 
 
 @asynccontextmanager
-async def crashing() -> AsyncIterator[World]:
+async def crashing() -> AsyncIterator[RunContext]:
     raise RuntimeError(CANARY)
     yield  # makes it a generator
 
@@ -38,9 +38,9 @@ async def test_a_crash_is_one_line_with_its_place_and_without_its_words(
     clock = SystemClock()
     async with open_ledger(LedgerConfig(url=f"sqlite:///{tmp_path}/ledger.db"), clock) as (to, key):
         config = configured(openai={})
-        world = World(config, {}, {}, to, clock, lambda _: None, key.fingerprint)
+        context = RunContext(config, {}, {}, to, clock, lambda _: None, key.fingerprint)
         runner = Runner(crashing, asyncio.Event(), term=Term(clock))
-        run = runner.start(Order("openai", "schedule"), world)
+        run = runner.start(Order("openai", "schedule"), context)
         await runner.idle()
     (record,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
     line = json.loads(JsonLines().format(record))

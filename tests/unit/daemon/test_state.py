@@ -11,26 +11,19 @@ from typing import Any
 import pytest
 import yaml
 
-from rotator.compose import SourcePool, open_ledger, open_world
 from rotator.config.load import load
 from rotator.config.models import Config, LeaseCoordination
 from rotator.coordination.elector import Elector, elector
 from rotator.coordination.term import Term
-from rotator.daemon.generations import Generations
+from rotator.daemon.compose import SourcePool, open_context, open_ledger
 from rotator.daemon.health import CLOCKS_PARTED, STALLED_AFTER, Clocks, Contacts
 from rotator.daemon.runner import Runner
+from rotator.daemon.snapshots import Snapshots
 from rotator.daemon.state import DaemonState
-from rotator.model import (
-    Connection,
-    Listed,
-    Outcome,
-    Record,
-    RequestAnswered,
-    Result,
-    SourceRead,
-    Stage,
-    TokenSeen,
-)
+from rotator.model.connection import Connection
+from rotator.model.events import Listed, RequestAnswered, SourceRead, TokenSeen
+from rotator.model.record import Record, Stage
+from rotator.model.run import Outcome, Result
 from rotator.observe.listings import Listings
 from rotator.observe.live import Live
 from tests.support.deployment import Deployment
@@ -59,14 +52,14 @@ async def state_of(config: Config, clock: MovedClock) -> AsyncIterator[MakeState
     contacts = Contacts(clock.monotonic())
     async with open_ledger(config.ledger, clock) as (ledger, key):
         pool = SourcePool(key, contacts, clock)
-        generations = Generations(lambda new: open_world(new, ledger, pool, contacts, clock))
-        await generations.replace(config)
+        snapshots = Snapshots(lambda new: open_context(new, ledger, pool, contacts, clock))
+        await snapshots.replace(config)
 
         def make(candidate: Elector | None) -> DaemonState:
-            runner = Runner(generations.borrow, asyncio.Event())
+            runner = Runner(snapshots.borrow, asyncio.Event())
             clocks = Clocks.of(clock)
             return DaemonState(
-                generations,
+                snapshots,
                 ledger,
                 runner,
                 contacts,
@@ -79,7 +72,7 @@ async def state_of(config: Config, clock: MovedClock) -> AsyncIterator[MakeState
             )
 
         yield make
-        await generations.aclose()
+        await snapshots.aclose()
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from rotator.config.models import SecretConfig
 from rotator.daemon.watch import RETRY_AFTER_FAILURE, Watch, may_concern, next_change
 from rotator.errors import SecretDeleted, SecretMissing, SourceUnavailable
-from rotator.model import Probe, Run, RunResult, SecretRef
+from rotator.model.run import Run, RunResult
+from rotator.model.secret import Probe, SecretRef
 
 REF = SecretRef("vault", "flink/openai")
 OTHER = SecretRef("vault", "flink/azure")

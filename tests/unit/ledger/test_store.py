@@ -14,7 +14,11 @@ import pytest
 from rotator.errors import LedgerError, RunInProgress
 from rotator.ledger import SqlLedger, fingerprint_key
 from rotator.ledger.store import KEPT, KEPT_OUTCOMES
-from rotator.model import LeaseState, Result, RunResult, SecretRef, SourceState, Stage
+from rotator.model.lease import LeaseState
+from rotator.model.record import Stage
+from rotator.model.run import Result, RunResult
+from rotator.model.secret import SecretRef
+from rotator.model.source import SourceState
 from tests.unit.ledger.values import LEASE, NOW, OUTCOME, RECORD, RUN, now
 
 

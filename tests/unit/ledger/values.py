@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from rotator.model import (
-    HeldLease,
-    LeaseState,
-    Outcome,
-    Record,
-    Result,
-    Run,
-    SecretRef,
-    Stage,
-)
+from rotator.model.lease import HeldLease, LeaseState
+from rotator.model.record import Record, Stage
+from rotator.model.run import Outcome, Result, Run
+from rotator.model.secret import SecretRef
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RECORD = Record("prod", "a", "openai", Stage.INTENDED, "f" * 64, "v2", None, "7", "run-1", NOW, "u")

@@ -16,7 +16,7 @@ import pytest
 from rotator.config.models import Reference, WebhookConfig
 from rotator.config.references import FromEnv, FromFile, resolve_local
 from rotator.errors import ValueUnavailable
-from rotator.model import Event, Notified, Occasion
+from rotator.model.events import Event, Notified, Occasion
 from rotator.notify.courier import LONGEST_TRIED, MOST_ATTEMPTS, MOST_WAITING, Courier, pause
 from rotator.notify.message import Notification
 from rotator.notify.receiver import Receiver

@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 
 from rotator.config.models import WebhookConfig
-from rotator.model import Occasion, Outcome, Result, Run, RunResult
+from rotator.model.events import Occasion
+from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.notify.decisions import Decision, Ended, Told, decide, digest, gist, lasting
 
 START = datetime(2026, 11, 20, 3, tzinfo=UTC)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from rotator.model import Occasion, Outcome, Result, Run, RunResult
+from rotator.model.events import Occasion
+from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.notify.decisions import Ended
 from rotator.notify.message import MOST_CONNECTIONS, escaped, notification, signature
 

@@ -11,22 +11,18 @@ from typing import Any
 from rotator.config.models import Config, Reference
 from rotator.config.references import FromEnv
 from rotator.errors import ValueUnavailable
-from rotator.model import (
-    Change,
-    Connection,
+from rotator.model.connection import Connection
+from rotator.model.events import (
     Event,
     Notified,
     Occasion,
-    Outcome,
     Planned,
-    Result,
-    Run,
     RunFinished,
-    RunResult,
     RunStarted,
     Settled,
-    Verdict,
 )
+from rotator.model.plan import Change, Verdict
+from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.notify.decisions import Told
 from rotator.notify.notifier import Notifier
 from tests.support.faulty import Trouble

@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rotator.model import Change, Connection, Credential, Outcome, Record, Result, Stage, Verdict
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
+from rotator.model.plan import Change, Verdict
+from rotator.model.record import Record, Stage
+from rotator.model.run import Outcome, Result
 from rotator.observe.freshness import IN_TIME, Counted, Freshness
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -5,20 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from rotator.model import (
-    Change,
-    Connection,
-    Listed,
-    Outcome,
-    Planned,
-    Result,
-    Run,
-    RunFinished,
-    RunStarted,
-    Settled,
-    Updated,
-    Verdict,
-)
+from rotator.model.connection import Connection
+from rotator.model.events import Listed, Planned, RunFinished, RunStarted, Settled, Updated
+from rotator.model.plan import Change, Verdict
+from rotator.model.run import Outcome, Result, Run
 from rotator.observe.listings import Listings
 from rotator.observe.live import Live, Progress
 

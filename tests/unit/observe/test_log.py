@@ -15,33 +15,29 @@ from typing import Any
 import pytest
 
 from rotator.config.models import LogConfig
-from rotator.context import working_for
 from rotator.errors import Cause
-from rotator.model import (
-    Change,
-    Connection,
-    Credential,
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
+from rotator.model.current_run import working_for
+from rotator.model.events import (
     Event,
     LeaseChanged,
     LeasesSeen,
     Notified,
     Occasion,
-    Outcome,
     Planned,
     RequestAnswered,
-    Result,
-    Run,
     RunFinished,
-    RunResult,
     RunStarted,
     Settled,
     SourceRead,
     Updated,
-    Verdict,
 )
+from rotator.model.plan import Change, Verdict
+from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.observe import log
 from rotator.observe.lines import ROOT
-from rotator.todo import todo
+from rotator.remedy import todo
 from tests.unit.observe.test_metrics import LEASE
 
 CANARY = "sk-canary-value"

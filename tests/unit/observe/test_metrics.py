@@ -15,33 +15,27 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from rotator.config.models import VaultSource
-from rotator.model import (
-    Change,
-    Connection,
+from rotator.model.connection import Connection
+from rotator.model.events import (
     Event,
-    HeldLease,
     LeaseChanged,
     LeasesSeen,
-    LeaseState,
     Listed,
     Notified,
     Occasion,
-    Outcome,
     Planned,
-    Record,
     RequestAnswered,
-    Result,
-    Run,
     RunFinished,
-    RunResult,
     RunStarted,
-    SecretRef,
     Settled,
     SourceRead,
-    Stage,
     TokenSeen,
-    Verdict,
 )
+from rotator.model.lease import HeldLease, LeaseState
+from rotator.model.plan import Change, Verdict
+from rotator.model.record import Record, Stage
+from rotator.model.run import Outcome, Result, Run, RunResult
+from rotator.model.secret import SecretRef
 from rotator.observe.metrics import Metrics
 from tests.support.configuration import configured
 

@@ -15,7 +15,8 @@ from time import monotonic
 import pytest
 
 from rotator.clock import SystemClock
-from rotator.model import Run, RunFinished, RunResult, RunStarted
+from rotator.model.events import RunFinished, RunStarted
+from rotator.model.run import Run, RunResult
 from rotator.observe.otlp import GRACE
 from rotator.observe.tracing import traced
 from rotator.ports import Observer

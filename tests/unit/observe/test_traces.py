@@ -15,24 +15,19 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from rotator.clock import SystemClock
-from rotator.context import present_run, working_for
-from rotator.model import (
+from rotator.model.current_run import present_run, working_for
+from rotator.model.events import (
     Event,
-    Outcome,
-    Probe,
     RequestAnswered,
-    Result,
-    Run,
     RunFinished,
-    RunResult,
     RunStarted,
-    Secret,
     SecretHinted,
-    SecretRef,
     Settled,
     SourceRead,
     Updated,
 )
+from rotator.model.run import Outcome, Result, Run, RunResult
+from rotator.model.secret import Probe, Secret, SecretRef
 from rotator.observe.traces import Traces
 from rotator.ports import Observer
 from rotator.sources.reader import Reader

@@ -12,7 +12,9 @@ from enum import Enum
 from itertools import chain, islice, zip_longest
 
 from rotator.config.models import Rollout
-from rotator.model import Change, Connection, Record, Stage
+from rotator.model.connection import Connection
+from rotator.model.plan import Change
+from rotator.model.record import Record, Stage
 from rotator.rotation.plan import before_of, decide
 from rotator.rotation.rollout import halted, stages
 from rotator.rotation.verify import State, judge

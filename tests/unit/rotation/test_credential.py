@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from rotator.config.models import Constant
-from rotator.connection_types import is_secret_option
+from rotator.confluent.types import is_secret_option
 from rotator.errors import CredentialInvalid
 from rotator.rotation.credential import TYPES, auth_data, fit
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rotator.model import Change, Record, Stage, Verdict
+from rotator.model.plan import Change, Verdict
+from rotator.model.record import Record, Stage
 from rotator.rotation.plan import adopted, before_of, decide
 from rotator.rotation.verify import State, judge
 from tests.unit.rotation.values import NOON, REF, at, connection, credential, record

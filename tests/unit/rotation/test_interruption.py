@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from rotator.config.models import Rollout
-from rotator.model import Stage
+from rotator.model.record import Stage
 from tests.unit.rotation.cutting import Fault, Key, Run, Shows, World, die_after, finish
 from tests.unit.rotation.values import record
 

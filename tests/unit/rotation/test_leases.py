@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from rotator.model import HeldLease, Lease, LeaseState, Owner, SecretRef, Stage
-from rotator.rotation import leases
+from rotator.leases import policy as leases
+from rotator.model.lease import HeldLease, LeaseState, Owner
+from rotator.model.record import Stage
+from rotator.model.secret import Grant, SecretRef
 from tests.unit.rotation.values import NOON, at, record
 
 REF = SecretRef("vault", "creds/flink", "database", holder="mongodb")
@@ -37,7 +39,7 @@ def held(
         expires_at=None,
         mapping="m",
     )
-    live = leases.made(asked, Lease(name, duration, renewable, owner), made)
+    live = leases.made(asked, Grant(name, duration, renewable, owner), made)
     return replace(live, state=state, owner_ends_at=owner_ends)
 
 
@@ -101,11 +103,11 @@ def test_renewals_of_equal_leases_are_spread() -> None:
 def test_a_renewal_that_is_granted_less_is_the_last() -> None:
     """E32: its maximum is in sight, so it is replaced early rather than renewed for seconds."""
     lease = held()
-    capped = leases.renewed(lease, Lease(lease.id, 900, renewable=True), at(2500))
+    capped = leases.renewed(lease, Grant(lease.id, 900, renewable=True), at(2500))
     assert not capped.renewable
     assert capped.expires_at == at(3400)
     assert 2500 < due_at(capped) < 3400 - 600
-    whole = leases.renewed(lease, Lease(lease.id, 3600, renewable=True), at(2500))
+    whole = leases.renewed(lease, Grant(lease.id, 3600, renewable=True), at(2500))
     assert whole.renewable
     assert not leases.replacement_due(whole, whole.expires_at, at(2500), LEAD)
 

@@ -6,7 +6,8 @@ import pytest
 
 from rotator.config.models import Match, SecretConfig
 from rotator.errors import CredentialInvalid
-from rotator.model import Connection, SecretRef
+from rotator.model.connection import Connection
+from rotator.model.secret import SecretRef
 from rotator.rotation.match import claimants, matches, only_type, secret_of
 from tests.unit.rotation.values import connection, rotation
 

@@ -6,7 +6,9 @@ from datetime import datetime
 
 import pytest
 
-from rotator.model import Change, Credential, Secret, Verdict
+from rotator.model.credential import Credential
+from rotator.model.plan import Change, Verdict
+from rotator.model.secret import Secret
 from tests.unit.rotation.values import REF, at, connection
 
 CANARY = "canary-8f3a-value"

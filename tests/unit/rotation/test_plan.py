@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rotator.errors import PlanRefused
-from rotator.model import Change, Stage, Verdict
+from rotator.model.plan import Change, Verdict
+from rotator.model.record import Stage
 from rotator.rotation.plan import Plan, decide, invalid
 from tests.unit.rotation.values import REF, connection, credential, record, rotation
 

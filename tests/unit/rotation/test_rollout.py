@@ -9,7 +9,8 @@ from itertools import product
 import pytest
 
 from rotator.config.models import Rollout
-from rotator.model import Change, Stage, Verdict
+from rotator.model.plan import Change, Verdict
+from rotator.model.record import Stage
 from rotator.rotation.plan import decide, invalid
 from rotator.rotation.rollout import halted, stages
 from tests.unit.rotation.values import REF, connection, credential, record

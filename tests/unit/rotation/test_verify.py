@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rotator.errors import Cause
-from rotator.model import Connection
+from rotator.model.connection import Connection
 from rotator.rotation.verify import Judgement, State, judge, pauses, resend_after
 from tests.unit.rotation.values import at, connection
 

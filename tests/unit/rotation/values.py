@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from rotator.config.models import RotationConfig
-from rotator.model import Connection, Credential, Record, SecretRef, Stage
+from rotator.model.connection import Connection
+from rotator.model.credential import Credential
+from rotator.model.record import Record, Stage
+from rotator.model.secret import SecretRef
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 REF = SecretRef("vault", "flink/openai", "kv-v2", "kv")

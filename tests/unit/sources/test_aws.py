@@ -22,7 +22,8 @@ from rotator.errors import (
     SourceError,
     SourceUnavailable,
 )
-from rotator.model import Event, SecretRef, SourceRead
+from rotator.model.events import Event, SourceRead
+from rotator.model.secret import SecretRef
 from rotator.observe import log
 from rotator.sources import open_source
 from rotator.sources.aws import AwsReader

@@ -17,7 +17,7 @@ from rotator.errors import (
     SourceError,
     SourceUnavailable,
 )
-from rotator.model import Secret, SecretRef
+from rotator.model.secret import Secret, SecretRef
 from rotator.sources import open_source
 from rotator.sources.aws import AwsReader
 from rotator.sources.aws_names import asked_for, refused

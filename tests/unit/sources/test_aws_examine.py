@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from rotator.model import Finding, SecretRef
+from rotator.model.secret import SecretRef
+from rotator.model.source import Finding
 from rotator.sources import open_source
 from rotator.sources.aws import AwsReader
 from tests.support.aws import ACCOUNT, FakeAws, aws_running

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rotator.errors import LoginDenied, SourceUnavailable
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from rotator.sources import open_source
 from rotator.sources.aws_identity import open_session, secrets_manager, sts
 from rotator.sources.aws_wire import Wire

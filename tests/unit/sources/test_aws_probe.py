@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from rotator.errors import PolicyDenied, SecretDeleted, SecretMissing, SourceUnavailable
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from rotator.sources.aws import AwsReader
 from tests.support.aws import FakeAws, result
 from tests.support.aws_reading import Time

@@ -23,7 +23,8 @@ from rotator.errors import (
     SourceError,
     SourceUnavailable,
 )
-from rotator.model import Event, SecretRef, SourceRead
+from rotator.model.events import Event, SourceRead
+from rotator.model.secret import SecretRef
 from rotator.sources import open_source
 from rotator.sources.threads import ThreadedSource
 from tests.support.digest import digest

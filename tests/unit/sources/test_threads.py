@@ -13,7 +13,8 @@ from time import monotonic
 import pytest
 
 from rotator.errors import SecretMissing, SourceError, SourceUnavailable, SourceUncertain
-from rotator.model import Event, Probe, Secret, SecretRef, SourceRead
+from rotator.model.events import Event, SourceRead
+from rotator.model.secret import Probe, Secret, SecretRef
 from rotator.sources.reader import Reader
 from rotator.sources.threads import AT_ONCE, ThreadedSource, on_this_loop
 
@@ -151,7 +152,7 @@ async def test_errors_of_a_source_pass_as_they_are(blocking: Blocking) -> None:
 HANGS = """
 import asyncio, threading
 from rotator.errors import SourceUnavailable
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from rotator.sources.reader import Reader
 from rotator.sources.threads import ThreadedSource
 

@@ -24,7 +24,8 @@ from rotator.errors import (
     SourceError,
     SourceUnavailable,
 )
-from rotator.model import Event, SecretRef, SourceRead
+from rotator.model.events import Event, SourceRead
+from rotator.model.secret import SecretRef
 from rotator.sources.threads import ThreadedSource, on_this_loop
 from rotator.sources.vault import VaultReader
 from tests.support.certificates import Certificates, certificates

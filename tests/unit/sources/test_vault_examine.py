@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from rotator.errors import SourceUnavailable
-from rotator.model import Finding, SecretRef
+from rotator.model.secret import SecretRef
+from rotator.model.source import Finding
 from rotator.sources.vault import VaultReader
 from tests.support.faulty import HTML, NOTHING, Reply, Trouble
 from tests.support.vault import DatabaseRole, FakeVault, Login

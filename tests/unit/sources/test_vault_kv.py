@@ -14,7 +14,7 @@ from rotator.errors import (
     SecretMissing,
     SourceUnavailable,
 )
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from tests.support.faulty import Reply
 from tests.support.vault import FakeVault, KeySettings
 from tests.support.vault_reading import KV, Readers, reader, vault

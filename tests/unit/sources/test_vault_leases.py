@@ -14,7 +14,7 @@ from rotator.errors import (
     SourceError,
     SourceUnavailable,
 )
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from rotator.sources.vault import VaultReader
 from tests.support.faulty import Reply, Trouble
 from tests.support.vault import DatabaseRole, FakeVault, Login

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rotator.errors import LoginDenied, SourceError, SourceUnavailable
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from tests.support.faulty import HTML, NOTHING, Reply, Trouble
 from tests.support.vault import DatabaseRole, FakeVault, Login
 from tests.support.vault_reading import KV, LOGIN, Readers, reader, vault

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rotator.errors import LoginDenied, PolicyDenied, SourceUnavailable
-from rotator.model import Owner, SecretRef
+from rotator.model.lease import Owner
+from rotator.model.secret import SecretRef
 from rotator.sources.vault import VaultReader
 from tests.support.faulty import HTML, NOTHING, Reply, Trouble
 from tests.support.vault import DatabaseRole, FakeVault, Login, Profile

@@ -17,7 +17,7 @@ from rotator.errors import (
     SourceUnavailable,
     SourceUncertain,
 )
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from tests.support.faulty import HTML, Reply, Trouble
 from tests.support.vault import AwsRole, DatabaseRole, FakeVault, Login, StaticRole
 from tests.support.vault_reading import LOGIN, Readers, reader, vault

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rotator.errors import SourceError
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from rotator.sources.vault import VaultReader
 from tests.support.faulty import Reply, Trouble
 from tests.support.vault import DatabaseRole, FakeVault, Login

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rotator.errors import LoginDenied, PolicyDenied, SourceDenied
-from rotator.model import SecretRef
+from rotator.model.secret import SecretRef
 from tests.support.faulty import Reply, Trouble
 from tests.support.vault import DatabaseRole, FakeVault, Login
 from tests.support.vault_reading import KV, LOGIN, LOOKUP, RENEW, REVOKE, Readers, reader, vault

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rotator.config.models import FromFile
 from rotator.config.references import resolve_local
-from rotator.model import Outcome, Result, Run, RunResult
+from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.observe.metrics import Metrics
 from rotator.web.views import ConnectionView, LeaseView, RotationView, SourceView
 from tests.support.configuration import configured

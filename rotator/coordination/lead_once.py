@@ -16,7 +16,7 @@ from rotator.errors import (
     CoordinationUnavailable,
     NotLeading,
 )
-from rotator.model import Finding
+from rotator.model.source import Finding
 from rotator.ports import Clock
 
 _LOOK_EVERY = 0.1

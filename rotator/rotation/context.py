@@ -10,7 +10,7 @@ from rotator.ports import Clock, Ledger, Observer, Source, Target
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class RunContext:
     """All that a run touches."""
 
     config: Config

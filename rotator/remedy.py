@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rotator.errors import Cause
-from rotator.model import RunFinished, RunResult
+from rotator.model.events import RunFinished
+from rotator.model.run import RunResult
 
 _TODO = {
     Cause.MATCH: (

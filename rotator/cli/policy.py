@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rotator.checks import references
+from rotator.cli.checks import references
 from rotator.config.engines import makes
 from rotator.config.models import AwsSource, Config, VaultSource
 

@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rotator.model import HeldLease, Lease, LeaseState, Owner, Record
+from rotator.model.lease import HeldLease, LeaseState, Owner
+from rotator.model.record import Record
+from rotator.model.secret import Grant
 
 RENEWED_AT = 1 / 3
 """Of its duration left; as the lifetime watcher of Vault's own client does:
@@ -25,7 +27,7 @@ UNKNOWN_FOR = timedelta(days=32)
 """For which an unanswered read is remembered: longer than Vault's default maximum of a lease."""
 
 
-def made(asked: HeldLease, lease: Lease, at: datetime) -> HeldLease:
+def made(asked: HeldLease, lease: Grant, at: datetime) -> HeldLease:
     """The answer to what was asked. `at` is when it was asked: no later than it began to live."""
     return replace(
         asked,
@@ -39,7 +41,7 @@ def made(asked: HeldLease, lease: Lease, at: datetime) -> HeldLease:
     )
 
 
-def renewed(lease: HeldLease, granted: Lease, at: datetime) -> HeldLease:
+def renewed(lease: HeldLease, granted: Grant, at: datetime) -> HeldLease:
     """With its new end; not renewable any more where its maximum came in sight."""
     capped = granted.duration < lease.duration * _WORTHWHILE
     return replace(

@@ -16,35 +16,30 @@ from pathlib import Path
 
 import click
 
-from rotator import checks
-from rotator.checks import Check
+from rotator.cli import checks
+from rotator.cli.checks import Check
+from rotator.cli.progress import progress
 from rotator.clock import SystemClock
-from rotator.compose import SourcePool, fan_out, open_ledger, open_world
 from rotator.config.load import load
 from rotator.config.models import Config
-from rotator.coordination.errand import leading_once
+from rotator.coordination.lead_once import leading_once
 from rotator.coordination.term import Term
+from rotator.daemon.compose import SourcePool, fan_out, open_context, open_ledger
 from rotator.errors import Cause, ConfigurationError, PlanRefused, Problem
+from rotator.leases.keeper import Keeper
 from rotator.ledger import SqlLedger
-from rotator.model import (
-    Connection,
-    Event,
-    HeldLease,
-    Outcome,
-    Record,
-    Run,
-    RunFinished,
-    Settled,
-    SourceState,
-)
+from rotator.model.connection import Connection
+from rotator.model.events import Event, RunFinished, Settled
+from rotator.model.lease import HeldLease
+from rotator.model.record import Record
+from rotator.model.run import Outcome, Run
+from rotator.model.source import SourceState
 from rotator.observe.tracing import traced
 from rotator.ports import Observer
-from rotator.progress import progress
-from rotator.rotation.keep import Keeper
+from rotator.remedy import todo
+from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order, execute, new_run
 from rotator.rotation.survey import Survey, survey
-from rotator.rotation.world import World
-from rotator.todo import todo
 
 
 def load_config(path: Path) -> Config:
@@ -54,13 +49,13 @@ def load_config(path: Path) -> Config:
 @asynccontextmanager
 async def _opened(
     config: Config, *observers: Observer, may_write: Callable[[], bool] = lambda: True
-) -> AsyncIterator[tuple[World, SqlLedger]]:
+) -> AsyncIterator[tuple[RunContext, SqlLedger]]:
     clock = SystemClock()
     observe = fan_out(*observers)
     async with open_ledger(config.ledger, clock) as (ledger, key):
         pool = SourcePool(key, observe, clock)
-        async with open_world(config, ledger, pool, observe, clock, may_write) as world:
-            yield world, ledger
+        async with open_context(config, ledger, pool, observe, clock, may_write) as context:
+            yield context, ledger
 
 
 def _chosen(path: Path, config: Config, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -124,18 +119,18 @@ async def _rotated(
             traced(os.environ, SystemClock(), _warn) as traces,
             _opened(config, collect, draw, traces, may_write=lambda: not term.is_set()) as opened,
         ):
-            world, _ = opened
+            context, _ = opened
 
             async def one(name: str) -> Run:
                 order = Order(name, "command", only, force)
-                run = new_run(order, world.clock.now())
-                return await execute(world, order, run, term)
+                run = new_run(order, context.clock.now())
+                return await execute(context, order, run, term)
 
             # Without a daemon, these are the only moments at which leases are renewed and revoked.
             keeper = Keeper()
-            await keeper.tend(world)
+            await keeper.tend(context)
             ended = await asyncio.gather(*(one(name) for name in chosen), return_exceptions=True)
-            await keeper.tend(world)
+            await keeper.tend(context)
     runs = []
     for result in ended:
         if isinstance(result, BaseException):
@@ -159,9 +154,9 @@ async def plan(
 ) -> list[Planned]:
     config = load_config(path)
     chosen = _chosen(path, config, names)
-    async with _opened(config) as (world, _):
+    async with _opened(config) as (context, _):
         surveys = await asyncio.gather(
-            *(survey(world, name, only=only, force=force) for name in chosen)
+            *(survey(context, name, only=only, force=force) for name in chosen)
         )
     return [Planned(seen, tuple(_problems(seen, config))) for seen in surveys]
 
@@ -175,13 +170,13 @@ def _problems(seen: Survey, config: Config) -> Iterable[str]:
 
 
 async def check_online(config: Config) -> list[Check]:
-    async with _opened(config) as (world, _):
-        return await checks.check_online(world)
+    async with _opened(config) as (context, _):
+        return await checks.check_online(context)
 
 
 async def connections(config: Config, targets: tuple[str, ...]) -> list[Connection]:
-    async with _opened(config) as (world, _):
-        listed = await asyncio.gather(*(world.targets[name].connections() for name in targets))
+    async with _opened(config) as (context, _):
+        listed = await asyncio.gather(*(context.targets[name].connections() for name in targets))
     return [connection for connections in listed for connection in connections]
 
 

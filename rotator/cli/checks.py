@@ -11,13 +11,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from rotator.config.models import Config, FromSecret
-from rotator.coordination.errand import examine
+from rotator.coordination.lead_once import examine
 from rotator.errors import CredentialInvalid, PlanRefused, RotatorError, SourceError
-from rotator.model import Connection, Finding, SecretRef
+from rotator.model.connection import Connection
+from rotator.model.secret import SecretRef
+from rotator.model.source import Finding
 from rotator.notify.examine import examine as examine_webhook
 from rotator.rotation import match
+from rotator.rotation.context import RunContext
 from rotator.rotation.survey import Survey, survey
-from rotator.rotation.world import World
 
 
 class Verdict(StrEnum):
@@ -39,28 +41,28 @@ class Check:
 Connections = Mapping[str, tuple[Connection, ...] | RotatorError]
 
 
-async def check_online(world: World) -> list[Check]:
+async def check_online(context: RunContext) -> list[Check]:
     """Sources beside each other, so that one which hangs delays no other."""
-    listed = await _listed(world)
+    listed = await _listed(context)
     checks = [
         _check(f"target {name}", "list connections", str(answer))
         if isinstance(answer, RotatorError)
         else _check(f"target {name}", f"list connections ({len(answer)})")
         for name, answer in listed.items()
     ]
-    refs = {name: _refs(world.config, name, listed) for name in world.sources}
-    watched = {name: _watched(world.config, refs[name]) for name in world.sources}
+    refs = {name: _refs(context.config, name, listed) for name in context.sources}
+    watched = {name: _watched(context.config, refs[name]) for name in context.sources}
     found = await asyncio.gather(
-        *(_examined(world, name, refs[name], watched[name]) for name in world.sources)
+        *(_examined(context, name, refs[name], watched[name]) for name in context.sources)
     )
-    for name, findings in zip(world.sources, found, strict=True):
+    for name, findings in zip(context.sources, found, strict=True):
         checks += [_of_finding(f"source {name}", finding) for finding in findings]
     failing = {check.place for check in checks if check.verdict is Verdict.FAILS}
-    for name in world.config.rotations:
-        checks.append(await _rotation(world, name, failing))
-    for finding in await examine(world.config.coordination):
+    for name in context.config.rotations:
+        checks.append(await _rotation(context, name, failing))
+    for finding in await examine(context.config.coordination):
         checks.append(_of_finding("coordination", finding))
-    for index, webhook in enumerate(world.config.notify):
+    for index, webhook in enumerate(context.config.notify):
         key = f"notify[{index}]"
         checks += [_of_finding(key, finding) for finding in examine_webhook(webhook, key)]
     return checks
@@ -82,22 +84,22 @@ def _of_finding(place: str, finding: Finding) -> Check:
     return _check(place, finding.what, finding.problem, required=finding.required)
 
 
-async def _listed(world: World) -> Connections:
+async def _listed(context: RunContext) -> Connections:
     async def one(name: str) -> tuple[Connection, ...] | RotatorError:
         try:
-            return await world.targets[name].connections()
+            return await context.targets[name].connections()
         except RotatorError as error:
             return error
 
-    answers = await asyncio.gather(*(one(name) for name in world.targets))
-    return dict(zip(world.targets, answers, strict=True))
+    answers = await asyncio.gather(*(one(name) for name in context.targets))
+    return dict(zip(context.targets, answers, strict=True))
 
 
 async def _examined(
-    world: World, name: str, refs: list[SecretRef], watched: list[SecretRef]
+    context: RunContext, name: str, refs: list[SecretRef], watched: list[SecretRef]
 ) -> tuple[Finding, ...]:
     try:
-        return await world.sources[name].examine(refs, watched)
+        return await context.sources[name].examine(refs, watched)
     except SourceError as error:
         return (Finding("log in", error.message),)
 
@@ -153,19 +155,19 @@ def _watched(config: Config, refs: list[SecretRef]) -> list[SecretRef]:
     return [r for r in refs if not r.dynamic and (r.source, r.engine, r.mount) in places]
 
 
-async def _rotation(world: World, name: str, failing: set[str]) -> Check:
+async def _rotation(context: RunContext, name: str, failing: set[str]) -> Check:
     place = f"rotation {name}"
-    rule = world.config.rotations[name]
+    rule = context.config.rotations[name]
     targets = {f"target {target}" for target in rule.targets}
     if targets <= failing:
         return _check(place, "plan", _see(targets))  # asked once, and with patience
     try:
-        seen = await survey(world, name)
+        seen = await survey(context, name)
     except RotatorError as error:
         told = targets & failing
         return _check(place, "plan", _see(told) if told else str(error))
     what = f"plan ({seen.plan.matched} connections)"
-    problems = list(dict.fromkeys(_problems(world, seen)))
+    problems = list(dict.fromkeys(_problems(context, seen)))
     source = f"source {rule.secret.source}"
     of_source = [problem for problem in problems if problem.startswith(source)]
     if source in failing and (of_source or rule.secret.dynamic):
@@ -175,13 +177,13 @@ async def _rotation(world: World, name: str, failing: set[str]) -> Check:
     return _check(place, what, "; ".join(dict.fromkeys(problems)))
 
 
-def _problems(world: World, seen: Survey) -> Iterator[str]:
+def _problems(context: RunContext, seen: Survey) -> Iterator[str]:
     yield from (str(error) for error in seen.failures.values())
     if seen.plan.invalid:
         yield from (change.reason for change in seen.plan.invalid)
         return
     try:
-        seen.plan.refuse_if_unsafe(world.config.rotations[seen.plan.rotation])
+        seen.plan.refuse_if_unsafe(context.config.rotations[seen.plan.rotation])
     except PlanRefused as refused:
         yield str(refused)
 

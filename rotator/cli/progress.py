@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rotator.model import Event, Planned, RunFinished, RunStarted, Settled
+from rotator.model.events import Event, Planned, RunFinished, RunStarted, Settled
 from rotator.ports import Observer
 
 

@@ -13,25 +13,22 @@ import secrets
 from dataclasses import dataclass, field, replace
 
 from rotator.errors import SecretInvalid, SourceError, SourceUncertain
-from rotator.model import (
-    Change,
-    Credential,
-    HeldLease,
-    LeaseChanged,
-    LeaseState,
-    Secret,
-    SecretRef,
-)
-from rotator.rotation import credential, leases
+from rotator.leases import policy as leases
+from rotator.model.credential import Credential
+from rotator.model.events import LeaseChanged
+from rotator.model.lease import HeldLease, LeaseState
+from rotator.model.plan import Change
+from rotator.model.secret import Secret, SecretRef
+from rotator.rotation import credential
+from rotator.rotation.context import RunContext
 from rotator.rotation.survey import Survey
-from rotator.rotation.world import World
 
 
 @dataclass(slots=True)
 class Issuer:
     """One for a run: whoever needs the same credential gets the same."""
 
-    world: World
+    context: RunContext
     rotation: str
     run_id: str
     _reads: dict[SecretRef, asyncio.Task[Secret]] = field(default_factory=dict)
@@ -43,13 +40,13 @@ class Issuer:
             read = self._reads[ref] = asyncio.create_task(self._make(ref))
         # Shielded: one connection that is given up must not take it from the others.
         secret = await asyncio.shield(read)
-        rule = self.world.config.rotations[self.rotation]
+        rule = self.context.config.rotations[self.rotation]
         data = credential.auth_data(change.connection.type, rule.credential, secret.fields)
-        return Credential(data, self.world.fingerprint(data), secret.version)
+        return Credential(data, self.context.fingerprint(data), secret.version)
 
     async def _make(self, ref: SecretRef) -> Secret:
-        now = self.world.clock.now()
-        rule = self.world.config.rotations[self.rotation]
+        now = self.context.clock.now()
+        rule = self.context.config.rotations[self.rotation]
         asked = HeldLease(
             id=f"asked-{secrets.token_hex(8)}",
             ref=ref,
@@ -62,29 +59,29 @@ class Issuer:
             expires_at=None,
             mapping=credential.mapping_digest(rule.credential),
         )
-        await self.world.ledger.keep_lease(asked)
-        source = self.world.sources[ref.source]
+        await self.context.ledger.keep_lease(asked)
+        source = self.context.sources[ref.source]
         try:
             secret = await source.read(ref)
         except SourceUncertain as error:
             # It may have been made all the same; the line stays.
-            self.world.observe(LeaseChanged(asked, "lost", str(error)))
+            self.context.observe(LeaseChanged(asked, "lost", str(error)))
             raise
         except SourceError:
-            await self.world.ledger.drop_lease(asked.id)
+            await self.context.ledger.drop_lease(asked.id)
             raise
         if secret.lease is None:
-            await self.world.ledger.drop_lease(asked.id)
+            await self.context.ledger.drop_lease(asked.id)
             raise SecretInvalid(ref.source, ref.path, "it comes without a lease; leave out `lease`")
         lease = leases.made(asked, secret.lease, now)
-        await self.world.ledger.keep_lease(lease, instead_of=asked.id)
-        self.world.observe(LeaseChanged(lease, "made"))
+        await self.context.ledger.keep_lease(lease, instead_of=asked.id)
+        self.context.observe(LeaseChanged(lease, "made"))
         try:
             owner = await source.keep_alive()
         except SourceError:
             owner = None  # its end is not known then; the keeper asks again
         if owner is not None:
-            await self.world.ledger.keep_lease(leases.owned(lease, owner, now))
+            await self.context.ledger.keep_lease(leases.owned(lease, owner, now))
         return replace(secret, version=lease.id)
 
     def close(self) -> None:
@@ -93,18 +90,18 @@ class Issuer:
             read.cancel()
 
 
-async def retire_unused(world: World, rotation: str, seen: Survey) -> None:
+async def retire_unused(context: RunContext, rotation: str, seen: Survey) -> None:
     """Under the lock of the rotation, so that no run is about to use what looks unused.
 
     It is kept for `revoke_after`: a statement that is under way may still use its credential.
     """
-    now = world.clock.now()
-    rule = world.config.rotations[rotation]
-    found = await world.ledger.leases(rotation)
+    now = context.clock.now()
+    rule = context.config.rotations[rotation]
+    found = await context.ledger.leases(rotation)
     if not found:
         return
-    records = await world.ledger.records_of(rotation)
+    records = await context.ledger.records_of(rotation)
     for lease in leases.unused(found, records, now, gone=seen.gone, left=seen.left):
         retired = leases.retired(lease, now + rule.secret.revoke_after)
-        await world.ledger.keep_lease(retired)
-        world.observe(LeaseChanged(retired, "retired"))
+        await context.ledger.keep_lease(retired)
+        context.observe(LeaseChanged(retired, "retired"))

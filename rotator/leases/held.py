@@ -8,10 +8,11 @@ from datetime import datetime
 
 from rotator.config.models import RotationConfig
 from rotator.errors import SourceError
-from rotator.model import HeldLease, SecretRef
-from rotator.rotation import leases
+from rotator.leases import policy as leases
+from rotator.model.lease import HeldLease
+from rotator.model.secret import SecretRef
+from rotator.rotation.context import RunContext
 from rotator.rotation.credential import mapping_digest
-from rotator.rotation.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,18 @@ class Leased:
         return reason
 
 
-async def leased_now(world: World, rotation: str) -> Leased | None:
-    rule = world.config.rotations[rotation]
+async def leased_now(context: RunContext, rotation: str) -> Leased | None:
+    rule = context.config.rotations[rotation]
     if rule.secret.dynamic is None:
         return None
     from rotator.config.ticks import scheduled_since  # APScheduler: only where it is needed
 
     try:
-        owner = await world.sources[rule.secret.source].keep_alive()
+        owner = await context.sources[rule.secret.source].keep_alive()
     except SourceError:
         owner = None  # then the ends on record count
-    now = world.clock.now()
-    held = {lease.id: lease for lease in await world.ledger.leases(rotation)}
+    now = context.clock.now()
+    held = {lease.id: lease for lease in await context.ledger.leases(rotation)}
     return Leased(
         held,
         {name: leases.ends_at(lease, owner, now) for name, lease in held.items()},

@@ -23,9 +23,10 @@ from rotator.confluent.authorization import Authorization, basic, bearer
 from rotator.confluent.client import Authorize, FlinkTarget
 from rotator.errors import SourceError, ValueUnavailable
 from rotator.ledger import FingerprintKey, SqlLedger, fingerprint_key
-from rotator.model import Event, SecretRef
+from rotator.model.events import Event
+from rotator.model.secret import SecretRef
 from rotator.ports import Clock, Observer, Source
-from rotator.rotation.world import World
+from rotator.rotation.context import RunContext
 from rotator.sources import open_source
 from rotator.sources.threads import ThreadedSource
 
@@ -116,14 +117,14 @@ class SourcePool:
 
 
 @asynccontextmanager
-async def open_world(
+async def open_context(
     config: Config,
     ledger: SqlLedger,
     pool: SourcePool,
     observe: Observer,
     clock: Clock,
     may_write: Callable[[], bool] = lambda: True,
-) -> AsyncIterator[World]:
+) -> AsyncIterator[RunContext]:
     """All edges of one configuration; the ledger is opened apart, since it outlives a reload.
 
     `may_write` is asked before each update of a connection.
@@ -139,7 +140,7 @@ async def open_world(
             target = FlinkTarget(name, target_config, authorize, observe, clock, may_write)
             stack.push_async_callback(target.aclose)
             targets[name] = target
-        yield World(
+        yield RunContext(
             config=config,
             targets=targets,
             sources=sources,

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rotator import __version__, show
+from rotator import __version__
+from rotator.cli import tables as show
 from rotator.errors import ConfigurationError, RotatorError
 from rotator.sandbox.command import sandbox
 
 if TYPE_CHECKING:
-    from rotator.checks import Check
+    from rotator.cli.checks import Check
 
 T = TypeVar("T")
 
@@ -144,7 +145,7 @@ def rotate(
       rotator rotate -c rotator.yaml openai --connection 'openai-eu-*'
       rotator rotate -c rotator.yaml openai --force -o json
     """
-    from rotator import commands
+    from rotator.cli import commands
 
     if dry_run:
         return 1 if _show_plan(path, rotations, only, force, form) == 1 else 0
@@ -188,7 +189,7 @@ def plan(
 def _show_plan(
     path: Path, rotations: tuple[str, ...], only: str | None, force: bool, form: show.Format
 ) -> int:
-    from rotator import commands
+    from rotator.cli import commands
 
     plans = _run(commands.plan(path, rotations, only=only, force=force))
     rows = [
@@ -228,8 +229,8 @@ def check(path: Path, online: bool, form: show.Format) -> int:
       rotator check -c rotator.yaml
       rotator check -c rotator.yaml --online
     """
-    from rotator import commands
-    from rotator.checks import Verdict
+    from rotator.cli import commands
+    from rotator.cli.checks import Verdict
 
     config = commands.load_config(path)
     if not online:
@@ -248,7 +249,7 @@ def check(path: Path, online: bool, form: show.Format) -> int:
 
 def _tell_checks(done: list[Check]) -> None:
     """What works on standard output, what doesn't on standard error."""
-    from rotator.checks import Verdict, wants_policy
+    from rotator.cli.checks import Verdict, wants_policy
 
     for check in done:
         words = f"{check.place}: {check.what}: "
@@ -275,8 +276,8 @@ def policy(path: Path, form: show.Format) -> None:
       rotator policy -c rotator.yaml
       rotator policy -c rotator.yaml -o json
     """
-    from rotator import commands
-    from rotator.policy import policies
+    from rotator.cli import commands
+    from rotator.cli.policy import policies
 
     made = policies(commands.load_config(path))
     if form == "json":
@@ -299,7 +300,7 @@ def connections(path: Path, targets: tuple[str, ...], form: show.Format) -> None
       rotator connections -c rotator.yaml
       rotator connections -c rotator.yaml prod-us-east-1 -o json
     """
-    from rotator import commands
+    from rotator.cli import commands
 
     config = commands.load_config(path)
     chosen = _named("target", targets, config.targets)
@@ -332,7 +333,7 @@ def status(path: Path, form: show.Format) -> None:
     \b
     Example:  rotator status -c rotator.yaml
     """
-    from rotator import commands
+    from rotator.cli import commands
 
     config = commands.load_config(path)
     records = _run(commands.status(config))
@@ -372,7 +373,7 @@ def leases(path: Path, form: show.Format) -> None:
     \b
     Example:  rotator leases -c rotator.yaml
     """
-    from rotator import commands
+    from rotator.cli import commands
 
     held = _run(commands.leases(commands.load_config(path)))
     show.listing(
@@ -396,7 +397,7 @@ def history(path: Path, connection: str | None, since: str | None, form: show.Fo
       rotator history -c rotator.yaml --since 7d
       rotator history -c rotator.yaml --connection 'openai-*' -o json
     """
-    from rotator import commands
+    from rotator.cli import commands
     from rotator.config.fields import parse_duration
 
     try:
@@ -431,9 +432,9 @@ def health(path: Path, ready: bool, seconds: float) -> None:
     \b
     Example:  rotator health -c rotator.yaml --ready
     """
-    from rotator import probe
+    from rotator.cli.health import ask, listens_on
 
-    click.echo(probe.ask(probe.listens_on(path), "/readyz" if ready else "/livez", seconds))
+    click.echo(ask(listens_on(path), "/readyz" if ready else "/livez", seconds))
 
 
 @cli.command()
@@ -468,7 +469,7 @@ def demo(keep: bool, port: int) -> None:
       rotator demo
       rotator demo --keep --port 9464
     """
-    from rotator.demo import demo as play
+    from rotator.cli.demo import demo as play
 
     _run(play(keep, port))
 

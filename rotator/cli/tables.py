@@ -14,7 +14,11 @@ from urllib.parse import urlsplit
 
 import click
 
-from rotator.model import Change, Connection, HeldLease, Outcome, Record, Run
+from rotator.model.connection import Connection
+from rotator.model.lease import HeldLease
+from rotator.model.plan import Change
+from rotator.model.record import Record
+from rotator.model.run import Outcome, Run
 
 if TYPE_CHECKING:
     from rotator.config.models import Config, TargetConfig

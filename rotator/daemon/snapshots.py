@@ -1,0 +1,64 @@
+"""Configurations that follow each other: a reload never takes the edges from under a run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from rotator.config.models import Config
+from rotator.rotation.context import RunContext
+
+OpenContext = Callable[[Config], AbstractAsyncContextManager[RunContext]]
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    context: RunContext
+    close: AsyncExitStack
+    users: int = 0
+    retired: bool = False
+
+
+class Snapshots:
+    """The present RunContext, and older ones for as long as somebody still uses them."""
+
+    def __init__(self, open_context: OpenContext) -> None:
+        self._open_context = open_context
+        self._present: _Snapshot | None = None
+
+    @property
+    def context(self) -> RunContext:
+        if self._present is None:
+            raise AssertionError("used before its first configuration")
+        return self._present.context
+
+    async def replace(self, config: Config) -> None:
+        """Raises what opening the new edges raises; the old RunContext stays in place then."""
+        close = AsyncExitStack()
+        context = await close.enter_async_context(self._open_context(config))
+        former, self._present = self._present, _Snapshot(context, close)
+        if former is not None:
+            await self._retire(former)
+
+    @asynccontextmanager
+    async def borrow(self) -> AsyncIterator[RunContext]:
+        snapshot = self._present
+        if snapshot is None:
+            raise AssertionError("used before its first configuration")
+        snapshot.users += 1
+        try:
+            yield snapshot.context
+        finally:
+            snapshot.users -= 1
+            if snapshot.retired and snapshot.users == 0:
+                await snapshot.close.aclose()
+
+    async def _retire(self, snapshot: _Snapshot) -> None:
+        snapshot.retired = True
+        if snapshot.users == 0:
+            await snapshot.close.aclose()
+
+    async def aclose(self) -> None:
+        if self._present is not None:
+            await self._retire(self._present)

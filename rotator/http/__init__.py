@@ -1,0 +1,1 @@
+"""What all outbound HTTP clients share."""

@@ -1,0 +1,36 @@
+"""The auth data of one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+_SHORTEST_SCRUBBED = 4
+"""A shorter value stands in too many words by chance."""
+
+
+_NO_SECRETS = frozenset({"AUTH_TYPE", "TRANSPORT_TYPE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The auth data of one connection, replaced whole by an update."""
+
+    data: Mapping[str, str] = field(repr=False)
+    fingerprint: str
+    secret_version: str
+    changed_at: datetime | None = None
+    """Of the secret, as it is there."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
+
+    def scrub(self, text: str) -> str:
+        """Without any of the values: an endpoint may echo the key that it refuses."""
+        values = [value for key, value in self.data.items() if key not in _NO_SECRETS]
+        for value in sorted(values, key=len, reverse=True):
+            if len(value) >= _SHORTEST_SCRUBBED:
+                text = text.replace(value, "<redacted>")
+        return text

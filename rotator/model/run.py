@@ -1,0 +1,63 @@
+"""Runs, and what became of each connection in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Result(StrEnum):
+    """How an outcome counts in `rotator_credentials_total`."""
+
+    ROTATED = "rotated"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one connection in one run: the one record that every observer sees."""
+
+    run_id: str
+    rotation: str
+    target: str
+    connection: str
+    result: Result
+    reason: str
+    at: datetime
+    phase: str | None = None
+    resource_version: str | None = None
+    fingerprint: str | None = None
+    secret_version: str | None = None
+    verify_seconds: float | None = None
+    """From the answer to the update until READY was seen."""
+
+
+class RunResult(StrEnum):
+    """How a run ended; the first three are the values of the metric's `result` label."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REFUSED = "refused"
+    INTERRUPTED = "interrupted"
+    """Told to stop, or killed: the next run finishes its work. Not counted as a run of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of one rotation."""
+
+    id: str
+    rotation: str
+    trigger: str
+    """`schedule`, `watch`, `lease`, `start`, `missed`, `resume`, `command` or `http`."""
+    started_at: datetime
+    finished_at: datetime | None = None
+    result: RunResult | None = None
+    reason: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Result → number of connections."""
