@@ -13,9 +13,9 @@ from rotator.model.credential import Credential
 from rotator.model.events import Event
 from rotator.model.lease import HeldLease, Owner
 from rotator.model.record import Record
-from rotator.model.run import Outcome, Run
+from rotator.model.run import ActedOn, Outcome, Run, Settlement
 from rotator.model.secret import Grant, Probe, Secret, SecretRef
-from rotator.model.source import Finding
+from rotator.model.source import Finding, SourceState
 
 
 class Target(Protocol):
@@ -132,6 +132,114 @@ class Ledger(Protocol):
 
     async def seen(self, rotation: str, versions: Mapping[SecretRef, str]) -> None:
         """Remember which version of each secret the rotation last acted on."""
+        ...
+
+
+ConnectionKey = tuple[str, str]
+"""Target and name of a connection."""
+
+
+class RunLedger(Protocol):
+    """What runs and the keeper of leases write, and what they need of it to decide.
+
+    Raises LedgerError and nothing else. Every method that writes returns once it is durable, and
+    writes become durable in the order in which they were asked for.
+    """
+
+    def lock(self, rotation: str) -> AbstractAsyncContextManager[None]:
+        """Held for a run; raises RunInProgress where any process holds it. A crash frees it.
+
+        Runs of the rotation that a dead process left open are closed as INTERRUPTED.
+        """
+        ...
+
+    async def begin(self, run: Run) -> None: ...
+
+    async def finish(self, run: Run) -> None: ...
+
+    async def records(self, target: str) -> Mapping[str, Record]:
+        """By name of the connection."""
+        ...
+
+    async def records_of(self, rotation: str) -> tuple[Record, ...]:
+        """Those whose last update was of this rotation, on any target, configured or not."""
+        ...
+
+    async def write(self, record: Record) -> None:
+        """Replaces what was known of the connection."""
+        ...
+
+    async def settle(self, settlements: Collection[Settlement]) -> None:
+        """Writes all records and outcomes in one transaction.
+
+        Outcomes of UNCHANGED are kept for the last run of their rotation alone.
+        """
+        ...
+
+    async def acted_on(self, rotation: str) -> Mapping[ConnectionKey, ActedOn]:
+        """What runs of the rotation last acted on, for each connection."""
+        ...
+
+    async def remember(self, rotation: str, acted_on: Mapping[ConnectionKey, ActedOn]) -> None:
+        """Adds to what `acted_on` answers; connections that are not named keep what they have."""
+        ...
+
+    async def leases(self, rotation: str | None = None) -> tuple[HeldLease, ...]:
+        """The oldest first."""
+        ...
+
+    async def keep_lease(self, lease: HeldLease, instead_of: str | None = None) -> None:
+        """Writes it down as it is now, in place of another id if one is given."""
+        ...
+
+    async def drop_lease(self, lease_id: str) -> None: ...
+
+    async def keep_source(self, state: SourceState) -> None: ...
+
+
+class LedgerReader(Protocol):
+    """What listings, the page and the daemon's start ask. Raises LedgerError and nothing else."""
+
+    async def all_records(self) -> tuple[Record, ...]:
+        """By target and name."""
+        ...
+
+    async def latest_outcomes(self) -> tuple[Outcome, ...]:
+        """The newest outcome of each connection, by target and name."""
+        ...
+
+    async def run(self, run_id: str) -> tuple[Run, tuple[Outcome, ...]] | None:
+        """With its outcomes in the order in which they were settled."""
+        ...
+
+    async def runs(self, rotation: str | None = None, *, limit: int = 100) -> tuple[Run, ...]:
+        """The newest first."""
+        ...
+
+    async def last_run(self, rotation: str) -> Run | None: ...
+
+    async def last_success(self, rotation: str) -> Run | None: ...
+
+    async def outcomes(
+        self, connection: str | None = None, *, since: datetime | None = None, limit: int = 10_000
+    ) -> tuple[Outcome, ...]:
+        """The newest first; `connection` is a case-sensitive glob."""
+        ...
+
+    async def outcomes_of(self, target: str, name: str, *, limit: int) -> tuple[Outcome, ...]:
+        """Those of one connection, the newest first."""
+        ...
+
+    async def leases(self, rotation: str | None = None) -> tuple[HeldLease, ...]:
+        """The oldest first."""
+        ...
+
+    async def source_states(self) -> tuple[SourceState, ...]:
+        """By name of the source."""
+        ...
+
+    async def check(self) -> None:
+        """Raises LedgerError where nothing can be written. Doesn't make the ledger grow."""
         ...
 
 

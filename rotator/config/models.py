@@ -327,7 +327,10 @@ class Rollout(Section):
     batch: Positive | None = None
     """Connections of each target that go together after that; default all the rest."""
     max_failures: Count = 0
-    """More than so many end the run, unless on_failure says otherwise."""
+    """More failures than this stop the target, unless on_failure says otherwise. It holds for each
+    target alone."""
+    max_failures_total: Count | None = None
+    """More failures than this, of all targets together, stop all of them; default: no limit."""
     on_failure: Annotated[Literal["halt", "continue"], later("rollback")] = "halt"
 
 
@@ -337,6 +340,8 @@ class Verify(Section):
     timeout: PositiveDuration = timedelta(minutes=5)
     interval: PositiveDuration = timedelta(seconds=2)
     """Between two looks."""
+    stable: Positive = 2
+    """Looks in a row, one interval apart, that must show READY before it counts; 1: the first."""
     statements: Annotated[Literal["off"], later("warn", "require")] = "off"
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from rotator.confluent.phases import condition
 from rotator.model.connection import Connection
 from rotator.model.credential import Credential
 
@@ -58,6 +59,7 @@ def connection(target: str, item: object) -> Connection:
     metadata, spec = _mapping(outer.get("metadata")), _mapping(outer.get("spec"))
     status = _mapping(outer.get("status"))
     name = _text(outer.get("name"))
+    phase = _text(status.get("phase")) or "UNKNOWN"
     if name is None:
         raise Malformed("a connection without a name")
     return Connection(
@@ -65,7 +67,8 @@ def connection(target: str, item: object) -> Connection:
         name=name,
         type=(_text(spec.get("connection_type")) or "").upper(),
         endpoint=_text(spec.get("endpoint")) or "",
-        phase=_text(status.get("phase")) or "UNKNOWN",
+        phase=phase,
+        condition=condition(phase),
         detail=_text(status.get("detail")) or "",
         resource_version=_text(metadata.get("resource_version")),
         updated_at=_time(metadata.get("updated_at")),

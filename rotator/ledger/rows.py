@@ -28,6 +28,8 @@ _TIMES = frozenset(
         "revoke_at",
         "ok_at",
         "failing_since",
+        "put_at",
+        "gone_at",
     }
 )
 V = TypeVar("V", Record, Outcome, Run, HeldLease, SourceState)
@@ -45,6 +47,8 @@ def row(value: Record | Outcome | Run | HeldLease | SourceState) -> dict[str, An
             plain[name] = stamp(plain[name])
     if isinstance(value, Run):
         plain["counts"] = json.dumps(dict(value.counts))
+    if isinstance(value, Record):
+        plain["older_versions"] = json.dumps(value.older_versions)
     if isinstance(value, HeldLease):
         plain["ref"] = ref_text(value.ref)
     return plain
@@ -58,7 +62,7 @@ def storable(value: object) -> Any:
 
 
 def record(found: Mapping[str, Any]) -> Record:
-    return _value(Record, found, stage=Stage)
+    return _value(Record, found, stage=Stage, older_versions=_texts)
 
 
 def outcome(found: Mapping[str, Any]) -> Outcome:
@@ -87,6 +91,13 @@ def _value(kind: type[V], found: Mapping[str, Any], **others: Callable[[str], ob
             except (TypeError, ValueError):
                 raise _damaged(kind.__name__, name) from None
     return kind(**plain)
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    found = json.loads(text)
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise ValueError
+    return tuple(found)
 
 
 def _damaged(what: str, where: str) -> LedgerError:

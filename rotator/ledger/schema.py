@@ -33,8 +33,12 @@ connections = sa.Table(
     sa.Column("rotated_at", sa.String),
     sa.Column("verified_at", sa.String),
     sa.Column("verified_version", sa.String),
+    sa.Column("put_at", sa.String),
+    sa.Column("gone_at", sa.String),
+    sa.Column("older_versions", sa.String, nullable=False),
 )
-"""The present state, a row for each connection that was ever touched: model.Record."""
+"""The present state, a row for each connection that was ever touched: model.Record, its older
+versions as JSON."""
 
 outcomes = sa.Table(
     "outcomes",
@@ -145,5 +149,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             reason TEXT NOT NULL) WITHOUT ROWID""",
     ),
     ("CREATE INDEX outcomes_connection ON outcomes (connection, target, number)",),
+    (
+        "ALTER TABLE connections ADD COLUMN put_at TEXT",
+        """UPDATE connections SET put_at = CASE stage
+            WHEN 'verified' THEN rotated_at WHEN 'put' THEN at WHEN 'failed' THEN at END""",
+        "ALTER TABLE connections ADD COLUMN gone_at TEXT",
+        "ALTER TABLE connections ADD COLUMN older_versions TEXT NOT NULL DEFAULT '[]'",
+    ),
 )
 """Each step is a change that was released; it is never edited, only followed by another."""

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
-USABLE_PHASES = frozenset({"READY", "ACTIVE"})
-"""READY is the word of the documentation, ACTIVE that of the contract's enumeration."""
+
+class Condition(StrEnum):
+    """What a phase says of the credential, whatever the target calls the phase."""
+
+    USABLE = "usable"
+    """The credential works."""
+    REJECTED = "rejected"
+    """The endpoint refuses the credential."""
+    UNREACHABLE = "unreachable"
+    """The endpoint can't be reached, which says nothing of the credential."""
+    UNSETTLED = "unsettled"
+    """Anything else: neither a success nor a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +29,9 @@ class Connection:
     type: str
     endpoint: str
     phase: str
+    """As the target calls it: shown to people, never judged by."""
+    condition: Condition
+    """What the phase means."""
     detail: str = ""
     resource_version: str | None = None
     updated_at: datetime | None = None
@@ -26,7 +40,7 @@ class Connection:
 
     @property
     def usable(self) -> bool:
-        return self.phase in USABLE_PHASES
+        return self.condition is Condition.USABLE
 
     def moved_since(self, earlier: Connection) -> bool:
         """Whether this view is of a later write than `earlier`.

@@ -21,6 +21,8 @@ class Verdict(StrEnum):
     DRIFTED = "drifted"
     UNVERIFIED = "unverified"
     """Put by an earlier run that ended before it saw READY: verify, don't put again."""
+    BROKEN = "broken"
+    """Verified before and not changed since, and its endpoint refuses the credential now."""
     ADOPTED = "adopted"
     """Not on record, and works: what it has is taken for the present credential, unseen."""
     INVALID = "invalid"

@@ -48,6 +48,13 @@ class Record:
     verified_at: datetime | None = None
     verified_version: str | None = None
     """Of the secret; a lease stays alive until its connection was verified with another."""
+    put_at: datetime | None = None
+    """When the last update was answered, whether or not it was verified since."""
+    gone_at: datetime | None = None
+    """When the target answered, asked by name, that the connection does not exist."""
+    older_versions: tuple[str, ...] = ()
+    """Resource versions known to be older than `resource_version`. A list that shows one of them
+    lags; nobody else changed the connection."""
 
     @property
     def leases(self) -> frozenset[str]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from rotator.model.record import Record
+from rotator.model.secret import SecretRef
+
 
 class Result(StrEnum):
     """How an outcome counts in `rotator_credentials_total`."""
@@ -35,6 +38,22 @@ class Outcome:
     secret_version: str | None = None
     verify_seconds: float | None = None
     """From the answer to the update until READY was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a connection's part in a run: its new record, if it has one, and its outcome."""
+
+    record: Record | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ActedOn:
+    """The version of a secret that a run last acted on for one connection."""
+
+    ref: SecretRef
+    version: str
 
 
 class RunResult(StrEnum):

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from deploy.grafana.generator.__main__ import CHART, DASHBOARD, RULES
 from deploy.grafana.generator.connections import PHASE_COLORS
 from deploy.grafana.generator.dashboard import WIDTH, alerts, text
-from rotator.model.connection import USABLE_PHASES
+from rotator.confluent.phases import condition
 from rotator.model.run import Result, RunResult
 from rotator.observe.connections import PHASES
 from tests.deploy.prometheus.test_rules import ALERTS
@@ -137,7 +137,8 @@ def test_colour_is_never_the_only_sign(panel: dict[str, Any]) -> None:
 
 
 def test_every_colour_is_of_something_that_there_is() -> None:
-    assert set(PHASE_COLORS) == set(PHASES) | USABLE_PHASES
+    assert set(PHASE_COLORS) == {*PHASES, "ACTIVE"}
+    assert condition("ACTIVE") is condition("READY")
     given = {
         panel["title"]: {o["matcher"]["options"] for o in panel["fieldConfig"]["overrides"]}
         for panel in PANELS

@@ -102,5 +102,10 @@ def test_editors_get_words_to_show() -> None:
     ledger = {"url": "sqlite:///./rotator.db", "on_unknown": "apply"}
     assert schema["properties"]["ledger"]["default"] == ledger
     rotation = schema["$defs"]["RotationConfig"]["properties"]
-    assert rotation["verify"]["default"] == {"timeout": "5m", "interval": "2s", "statements": "off"}
+    assert rotation["verify"]["default"] == {
+        "timeout": "5m",
+        "interval": "2s",
+        "stable": 2,
+        "statements": "off",
+    }
     assert "null" not in json.dumps(schema)

@@ -15,7 +15,7 @@ from rotator.confluent.documents import (
     page,
     update_document,
 )
-from rotator.model.connection import Connection
+from rotator.model.connection import Condition, Connection
 from rotator.model.credential import Credential
 
 BASE = "https://flink.us-east-1.aws.confluent.cloud"
@@ -84,11 +84,13 @@ def test_what_is_no_page_is_malformed(body: bytes) -> None:
 
 def test_a_connection_with_nothing_but_a_name_is_one() -> None:
     bare = connection("prod", {"name": "a", "metadata": None, "spec": [], "status": "odd"})
-    assert bare == Connection("prod", "a", "", "", "UNKNOWN")
+    assert bare == Connection("prod", "a", "", "", "UNKNOWN", Condition.UNSETTLED)
 
 
 def test_an_update_is_compact_and_has_the_version() -> None:
-    listed = Connection("prod", "a", "OPENAI", "https://x", "READY", resource_version="7")
+    listed = Connection(
+        "prod", "a", "OPENAI", "https://x", "READY", Condition.USABLE, resource_version="7"
+    )
     document = json.loads(update_document(listed, Credential({"API_KEY": 'a"b'}, "f", "v")))
     assert document["metadata"] == {"resource_version": "7"}
     assert document["spec"]["auth_data"]["data"] == '{"API_KEY":"a\\"b"}'

@@ -13,6 +13,7 @@ import yaml
 
 from rotator.config.load import load
 from rotator.config.models import Config, LeaseCoordination
+from rotator.confluent.phases import condition
 from rotator.coordination.elector import Elector, elector
 from rotator.coordination.term import Term
 from rotator.daemon.compose import SourcePool, open_context, open_ledger
@@ -197,7 +198,9 @@ def record(name: str, clock: MovedClock, **changes: Any) -> Record:
 
 def listed(state: DaemonState, *names: str, rotation: str = "openai", phase: str = "READY") -> None:
     endpoint = "mongodb+srv://user:canary@e.example/x@y"
-    found = (Connection("sandbox", name, "OPENAI", endpoint, phase) for name in names)
+    found = (
+        Connection("sandbox", name, "OPENAI", endpoint, phase, condition(phase)) for name in names
+    )
     state.listings(Listed(rotation, frozenset({"sandbox"}), tuple(found)))
 
 

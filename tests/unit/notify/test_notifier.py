@@ -11,7 +11,7 @@ from typing import Any
 from rotator.config.models import Config, Reference
 from rotator.config.references import FromEnv
 from rotator.errors import ValueUnavailable
-from rotator.model.connection import Connection
+from rotator.model.connection import Condition, Connection
 from rotator.model.events import (
     Event,
     Notified,
@@ -78,7 +78,11 @@ class Telling:
         self.runs += 1
         run = Run(f"run-{self.runs}", rotation, "schedule", NOW)
         changes = tuple(
-            Change(Connection("prod", name, "OPENAI", "https://x", "READY"), Verdict.CHANGED, "")
+            Change(
+                Connection("prod", name, "OPENAI", "https://x", "READY", Condition.USABLE),
+                Verdict.CHANGED,
+                "",
+            )
             for name in "abcd"
         )
         self.notifier(RunStarted(run))

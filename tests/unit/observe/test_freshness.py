@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rotator.model.connection import Connection
+from rotator.model.connection import Condition, Connection
 from rotator.model.credential import Credential
 from rotator.model.plan import Change, Verdict
 from rotator.model.record import Record, Stage
@@ -18,7 +18,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 RECORD = Record("prod", "a", "openai", Stage.VERIFIED, "f1", "1", "7", "6", "run-0", NOON - HOUR)
 CHANGED = Change(
-    Connection("prod", "a", "OPENAI", "https://example.com", "READY"),
+    Connection("prod", "a", "OPENAI", "https://example.com", "READY", Condition.USABLE),
     Verdict.CHANGED,
     "secret version 1 → 2",
     credential=Credential({}, "f2", "2", changed_at=NOON - timedelta(minutes=1)),

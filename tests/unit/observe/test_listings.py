@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from rotator.model.connection import Connection
+from rotator.model.connection import Condition, Connection
 from rotator.model.events import Listed, Planned, RunFinished, RunStarted, Settled, Updated
 from rotator.model.plan import Change, Verdict
 from rotator.model.run import Outcome, Result, Run
@@ -13,7 +13,7 @@ from rotator.observe.listings import Listings
 from rotator.observe.live import Live, Progress
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-A = Connection("prod", "a", "OPENAI", "https://example.com", "READY")
+A = Connection("prod", "a", "OPENAI", "https://example.com", "READY", Condition.USABLE)
 B = replace(A, name="b")
 FAILED = Outcome("run-1", "openai", "prod", "a", Result.FAILED, "why", NOW, "INVALID_AUTH")
 

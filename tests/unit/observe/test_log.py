@@ -16,7 +16,7 @@ import pytest
 
 from rotator.config.models import LogConfig
 from rotator.errors import Cause
-from rotator.model.connection import Connection
+from rotator.model.connection import Condition, Connection
 from rotator.model.credential import Credential
 from rotator.model.current_run import working_for
 from rotator.model.events import (
@@ -49,7 +49,7 @@ DONE = replace(
     result=RunResult.SUCCEEDED,
     counts={"rotated": 2, "unchanged": 3},
 )
-CONNECTION = Connection("prod", "chat", "OPENAI", "https://example.com", "READY")
+CONNECTION = Connection("prod", "chat", "OPENAI", "https://example.com", "READY", Condition.USABLE)
 CHANGE = Change(
     CONNECTION, Verdict.CHANGED, "another version", Credential({"k": CANARY}, "f", "v2"),
     update=True,

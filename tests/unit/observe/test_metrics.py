@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from rotator.config.models import VaultSource
+from rotator.confluent.phases import condition
 from rotator.model.connection import Connection
 from rotator.model.events import (
     Event,
@@ -61,7 +62,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 def change(name: str, phase: str = "READY", target: str = "prod") -> Change:
-    connection = Connection(target, name, "OPENAI", "https://example.com", phase)
+    connection = Connection(target, name, "OPENAI", "https://example.com", phase, condition(phase))
     return Change(connection, Verdict.NEW, "never rotated before")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from rotator.config.models import RotationConfig
+from rotator.confluent.phases import condition
 from rotator.model.connection import Connection
 from rotator.model.credential import Credential
 from rotator.model.record import Record, Stage
@@ -36,6 +37,7 @@ def connection(
         type=type,
         endpoint=endpoint,
         phase=phase,
+        condition=condition(phase),
         detail=detail,
         resource_version=version,
         updated_at=updated_at,

@@ -1,0 +1,18 @@
+"""Confluent's phases, and what each says of a credential."""
+
+from __future__ import annotations
+
+from rotator.model.connection import Condition
+
+_CONDITIONS = {
+    # READY is the word of the documentation, ACTIVE that of the contract's enumeration.
+    "READY": Condition.USABLE,
+    "ACTIVE": Condition.USABLE,
+    "INVALID_AUTH": Condition.REJECTED,
+    "UNREACHABLE": Condition.UNREACHABLE,
+}
+
+
+def condition(phase: str) -> Condition:
+    """UNSETTLED where the phase is not known: the set of phases is open."""
+    return _CONDITIONS.get(phase, Condition.UNSETTLED)
