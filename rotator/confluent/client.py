@@ -14,7 +14,6 @@ from tenacity import (
 )
 
 from rotator import __version__
-from rotator.config.models import TargetConfig
 from rotator.confluent.authorization import Authorization
 from rotator.confluent.documents import (
     Foreign,
@@ -27,6 +26,7 @@ from rotator.confluent.documents import (
     update_document,
     version_in_answer,
 )
+from rotator.confluent.settings import TargetSettings
 from rotator.confluent.throttle import Throttle
 from rotator.confluent.transport import Answer, Transport, TransportError, Withheld
 from rotator.errors import (
@@ -64,7 +64,7 @@ class FlinkTarget:
     def __init__(
         self,
         name: str,
-        config: TargetConfig,
+        settings: TargetSettings,
         authorize: Authorize,
         observe: Observer,
         clock: Clock,
@@ -75,24 +75,24 @@ class FlinkTarget:
         `may_write` is asked at the very moment at which an update would leave.
         """
         self._name = name
-        self._config = config
+        self._settings = settings
         self._authorize = authorize
         self._observe = observe
         self._clock = clock
         self._may_write = may_write
-        self._path = collection_path(config.organization, config.environment)
+        self._path = collection_path(settings.organization, settings.environment)
         self._transport = Transport(
-            config.url,
-            concurrency=config.concurrency,
-            timeout=config.timeout.total_seconds(),
+            settings.url,
+            concurrency=settings.concurrency,
+            timeout=settings.timeout,
             user_agent=f"rotator/{__version__}",
-            ca_file=config.ca_file,
+            ca_file=settings.ca_file,
         )
-        self._throttle = Throttle(config.requests_per_second, clock)
-        self._gate = asyncio.Semaphore(config.concurrency)
+        self._throttle = Throttle(settings.requests_per_second, clock)
+        self._gate = asyncio.Semaphore(settings.concurrency)
         self._authorization: Authorization | None = None
         self._key_lock = asyncio.Lock()
-        self._method = "PATCH" if config.update == "patch" else "PUT"
+        self._method = "PATCH" if settings.update == "patch" else "PUT"
         self._pages: dict[str, str] = {}
         """Name of a connection → the page on which it was last seen."""
         self._compared_at = float("-inf")
@@ -152,7 +152,7 @@ class FlinkTarget:
                 if answer.status != 200:
                     raise self._refusal("listing its connections", answer)
                 try:
-                    read = page(self._name, self._config.url, answer.body)
+                    read = page(self._name, self._settings.url, answer.body)
                 except Malformed as odd:
                     final = attempt.retry_state.attempt_number >= MOST_ODD_ANSWERS
                     raise self._odd("the list", odd, answer, final=final) from None
@@ -173,7 +173,7 @@ class FlinkTarget:
         path = f"{self._path}/{quote(connection.name, safe='')}"
         if self._method == "PUT":
             answer = await self._ask("PUT", path, update_document(connection, credential))
-            if answer.status != 405 or self._config.update == "put":
+            if answer.status != 405 or self._settings.update == "put":
                 return answer
             self._method = "PATCH"
         document = patch_document(credential)

@@ -6,15 +6,14 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from rotator.clock import SystemClock
-from rotator.config.models import TargetConfig
 from rotator.confluent.authorization import Authorization, basic, bearer
 from rotator.confluent.client import FlinkTarget
+from rotator.confluent.settings import TargetSettings
 from rotator.errors import (
     TargetRefused,
     TargetUnavailable,
@@ -39,12 +38,11 @@ class Known:
     """A target, and what it was seen to do."""
 
     def __init__(self, cloud: Sandbox, keys: list[Authorization], **options: Any) -> None:
-        config = {
+        given: dict[str, Any] = {
             "url": cloud.url,
             "organization": ORGANIZATION,
             "environment": ENVIRONMENT,
-            "auth": {"token": {"env": "UNUSED"}},
-            "timeout": timedelta(seconds=2),
+            "timeout": 2.0,
             "requests_per_second": 5000,
             **options,
         }
@@ -53,7 +51,7 @@ class Known:
         self.events: list[Event] = []
         self.target = FlinkTarget(
             "prod",
-            TargetConfig.model_validate(config),
+            TargetSettings(**given),
             self.key,
             self.events.append,
             SystemClock(),
@@ -185,7 +183,7 @@ async def test_a_lost_or_strange_answer_to_an_update_is_uncertain(
     cloud: Sandbox, known: Open, kind: FaultKind
 ) -> None:
     cloud.state.change(update_answer="connection")
-    one = known(timeout=timedelta(milliseconds=500))
+    one = known(timeout=0.5)
     connection = (await one.target.connections())[0]
     fault(cloud, kind, "PUT")
     with pytest.raises(UpdateUncertain) as caught:
@@ -219,7 +217,7 @@ async def test_a_conflict_is_one(cloud: Sandbox, known: Open) -> None:
     ],
 )
 async def test_a_list_is_asked_for_again(cloud: Sandbox, known: Open, kind: FaultKind) -> None:
-    one = known(timeout=timedelta(milliseconds=500))
+    one = known(timeout=0.5)
     fault(cloud, kind, "GET", times=2)
     assert len(await one.target.connections()) == 3
 
@@ -286,7 +284,7 @@ async def test_a_key_that_may_not(cloud: Sandbox, known: Open) -> None:
 
 
 async def test_nobody_there(known: Open) -> None:
-    one = known(url="http://127.0.0.1:9", timeout=timedelta(milliseconds=200))
+    one = known(url="http://127.0.0.1:9", timeout=0.2)
     with pytest.raises(TargetUnavailable, match="connect"):
         await one.target._ask("GET", "/")
 
