@@ -93,6 +93,8 @@ class Gateway:
         except ApiError as error:
             answer = error.answer(request_id)
         answer = Answer(answer.status, answer.body, answer.headers + extra)
+        if state.answer_recorder is not None:
+            state.answer_recorder(_received(method, scope, body), answer)
         if fault is not None:
             answer = spoil(fault, answer, request_id)
         return await deliver(exchange, answer, fault)
@@ -101,11 +103,9 @@ class Gateway:
         self, method: str, scope: Scope, route: Route | None, body: bytes, fault: Fault | None
     ) -> Answer:
         state = self._state
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
+        headers = _headers(scope)
         if state.recorder is not None:
-            state.recorder(_received(method, scope, headers, body))
+            state.recorder(_received(method, scope, body))
         if not headers.get("user-agent"):
             raise bad_request("the request has no User-Agent; send one of the form name/version")
         authorize(
@@ -155,7 +155,12 @@ def _route(raw_path: bytes) -> Route | None:
     )
 
 
-def _received(method: str, scope: Scope, headers: Mapping[str, str], body: bytes) -> Received:
+def _headers(scope: Scope) -> Mapping[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _received(method: str, scope: Scope, body: bytes) -> Received:
+    headers = _headers(scope)
     target = (scope["raw_path"] + b"?" + scope["query_string"]).decode("latin-1").rstrip("?")
     return Received(method, f"{scope['scheme']}://{headers.get('host', '')}{target}", headers, body)
 

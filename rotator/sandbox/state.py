@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rotator.sandbox.answers import not_found
+from rotator.sandbox.answers import Answer, not_found
 from rotator.sandbox.connections import Connections
 from rotator.sandbox.faults import FaultPlan
 from rotator.sandbox.limits import RateLimiter
@@ -102,6 +102,8 @@ class SandboxState:
         self.counters = Counters()
         self.recorder: Callable[[Received], None] | None = None
         """Told of each request that gets past rate limit and faults."""
+        self.answer_recorder: Callable[[Received, Answer], None] | None = None
+        """Told of each of these with the API's own answer, before a fault does harm to it."""
         for name in settings.environments:
             self.add_environment(name)
         if settings.connections:

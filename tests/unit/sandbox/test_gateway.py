@@ -586,3 +586,19 @@ async def test_a_recorder_hears_of_requests_as_they_came(sandbox: SandboxFactory
     assert heard[1].body == sent.content
     assert heard[1].headers["user-agent"] == sent.headers["User-Agent"]
     assert "new" not in repr(heard[1])
+
+
+async def test_a_recorder_hears_of_the_answers_before_they_come_to_harm(
+    sandbox: SandboxFactory,
+) -> None:
+    running_sandbox = await sandbox(**one_openai())
+    heard: list[tuple[str, int]] = []
+    running_sandbox.state.answer_recorder = lambda request, answer: heard.append(
+        (request.method, answer.status)
+    )
+    running_sandbox.state.faults.order(Fault(FaultKind.ERROR_AFTER, "PUT"))
+    async with client_of(running_sandbox) as client:
+        seen = await client.put(ONE, json=update_body("openai-001", GOOD))
+        await client.put(ONE, json=update_body("openai-001", GOOD, "0"))
+    assert seen.status_code == 500
+    assert heard == [("PUT", 200), ("PUT", 409)]
