@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +29,7 @@ from rotator.ports import Clock, Target
 from rotator.sandbox.faults import Fault, FaultKind
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.settings import API_KEY, API_SECRET, ENVIRONMENT, ORGANIZATION, TOKEN
-from tests.support.faulty import FaultyServer, Reply
+from tests.support.faulty import FaultyServer, Reply, Request
 from tests.support.sandbox import SandboxFactory, sandbox
 
 __all__ = ["sandbox"]
@@ -135,6 +136,52 @@ async def test_a_look_reads_only_the_pages_it_needs(sandbox: SandboxFactory) -> 
     cloud.state.connections().delete(names[5])
     assert set(await one.target.look(names[4:7])) == {names[4], names[6]}
     await one.target.aclose()
+
+
+def page_of(*names: str, following: str = "") -> Reply:
+    items = [{"name": name, "status": {"phase": "READY"}} for name in names]
+    return Reply(200, json.dumps({"data": items, "metadata": {"next": following}}).encode())
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_look_starts_over_where_the_token_of_a_page_has_ended(status: int) -> None:
+    tokens = ["old"]
+
+    def answer(request: Request) -> Reply:
+        path, _, query = request.path.partition("?")
+        if f"page_token={tokens[-1]}" in query:
+            return page_of("b")
+        if "page_token" in query:
+            return Reply(status, b'{"errors": [{"title": "no such page"}]}')
+        return page_of("a", following=f"{path}?page_token={tokens[-1]}")
+
+    server = FaultyServer(answer)
+    with server.serving():
+        target = Known(server, [bearer(TOKEN)]).target
+        assert {connection.name for connection in await target.connections()} == {"a", "b"}
+        tokens.append("new")
+        assert set(await target.look(["b"])) == {"b"}
+        assert server.count("GET *page_token=old") == 2
+        assert set(await target.look(["b"])) == {"b"}
+        assert server.count("GET *page_token=old") == 2, "the old page is forgotten"
+        await target.aclose()
+
+
+async def test_a_look_that_may_not_read_fails(cloud: Sandbox, known: Open) -> None:
+    target = known().target
+    await target.connections()
+    cloud.state.change(roles={API_KEY: "none"})
+    with pytest.raises(TargetRefused, match="403"):
+        await target.look(["openai-001"])
+
+
+async def test_a_list_without_an_end_is_refused() -> None:
+    server = FaultyServer(lambda request: page_of("a", following=request.path))
+    with server.serving():
+        target = Known(server, [bearer(TOKEN)]).target
+        with pytest.raises(TargetRefused, match="never end"):
+            await target.connections()
+        await target.aclose()
 
 
 async def test_what_a_look_misses_is_asked_for_by_name(sandbox: SandboxFactory) -> None:
