@@ -274,7 +274,7 @@ LOADED = """
 import asyncio, json, sys
 from pathlib import Path
 from rotator import daemon
-from rotator.cli.main import commands
+from rotator.cli import commands
 asyncio.run(commands.rotate(Path(sys.argv[1]), (), only=None, force=False))
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
