@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ _TIMES = frozenset(
         "gone_at",
     }
 )
+_OF_A_REF = sorted(field.name for field in fields(SecretRef))
 V = TypeVar("V", Record, Outcome, Run, HeldLease, SourceState)
 
 
@@ -55,10 +56,16 @@ def row(value: Record | Outcome | Run | HeldLease | SourceState) -> dict[str, An
 
 
 def storable(value: object) -> Any:
-    """Text of others can hold halves of surrogate pairs (JSON's `"\\ud800"`), a database can't."""
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value
+    """Text as every database can hold it, with escapes in place of what one can't.
+
+    JSON of others can hold halves of surrogate pairs (`"\\ud800"`), which are no Unicode, and NUL,
+    which PostgreSQL refuses.
+    """
+    if not isinstance(value, str):
+        return value
+    if not value.isascii():
+        value = value.encode("utf-8", "backslashreplace").decode()
+    return value.replace("\0", r"\x00")
 
 
 def record(found: Mapping[str, Any]) -> Record:
@@ -108,7 +115,9 @@ def _damaged(what: str, where: str) -> LedgerError:
 
 
 def ref_text(ref: SecretRef) -> str:
-    return json.dumps(asdict(ref), sort_keys=True)
+    """The same text for the same reference."""
+    # Not asdict, which copies deeply: there is one for each connection.
+    return json.dumps({name: getattr(ref, name) for name in _OF_A_REF})
 
 
 def ref_value(text: str) -> SecretRef:

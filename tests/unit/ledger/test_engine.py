@@ -15,7 +15,7 @@ from rotator.errors import LedgerError
 from rotator.ledger import SqlLedger, fingerprint_key
 from rotator.ledger.engine import Database
 from rotator.ledger.schema import APPLICATION_ID, MIGRATIONS, metadata
-from tests.unit.ledger.values import NOW, RECORD, RUN, now
+from tests.support.ledger_values import RECORD, RUN, now
 
 NEXT = ("ALTER TABLE connections ADD COLUMN owner TEXT", "CREATE TABLE owners (name TEXT)")
 """A step as a later version may take it."""
@@ -83,7 +83,7 @@ async def test_the_files_are_private_whatever_the_umask(path: Path) -> None:
 @pytest.mark.parametrize("name", ["50%25.db", "a b#c.db", "x?mode=ro", "ü.db", ":memory:"])
 async def test_any_name_is_the_name_of_the_file(tmp_path: Path, name: str) -> None:
     ledger = await SqlLedger.open(tmp_path / name, now)
-    await ledger.intend(RECORD)
+    await ledger.write(RECORD)
     await ledger.aclose()
     assert ask(tmp_path / name, "SELECT connection FROM connections") == [("a",)]
     assert {file.name for file in tmp_path.iterdir()} == {name, f"{name}.lock"}
@@ -95,7 +95,7 @@ async def test_any_name_is_the_name_of_the_file(tmp_path: Path, name: str) -> No
 async def test_an_older_ledger_is_led_on_with_all_that_it_holds(path: Path) -> None:
     ledger = await SqlLedger.open(path, now)
     await ledger.begin(RUN)
-    await ledger.intend(RECORD)
+    await ledger.write(RECORD)
     await ledger.aclose()
 
     Database(path, steps=(*MIGRATIONS, NEXT)).close()
@@ -104,26 +104,6 @@ async def test_an_older_ledger_is_led_on_with_all_that_it_holds(path: Path) -> N
     assert ask(path, query) == [("a", RECORD.fingerprint, None)]
     assert ask(path, "SELECT id FROM runs") == [(RUN.id,)]
     Database(path, steps=(*MIGRATIONS, NEXT)).close()
-
-
-async def test_what_was_verified_before_leases_keeps_its_version(path: Path) -> None:
-    Database(path, steps=MIGRATIONS[:1]).close()
-    with sqlite3.connect(path) as db:
-        for name, stage in (("a", "verified"), ("b", "failed")):
-            values = ("prod", name, "openai", stage, "f", "v7", "run-1", NOW.isoformat())
-            db.execute(
-                "INSERT INTO connections (target, connection, rotation, stage, fingerprint,"
-                " secret_version, run_id, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            )
-    db.close()
-    ledger = await SqlLedger.open(path, now)
-    found = await ledger.records("prod")
-    assert {name: record.verified_version for name, record in found.items()} == {
-        "a": "v7",
-        "b": None,
-    }
-    await ledger.aclose()
 
 
 def test_a_step_that_fails_undoes_all_of_them(path: Path) -> None:
