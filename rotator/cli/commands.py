@@ -27,7 +27,6 @@ from rotator.coordination.term import Term
 from rotator.daemon.compose import SourcePool, fan_out, open_context, open_ledger
 from rotator.errors import Cause, ConfigurationError, PlanRefused, Problem
 from rotator.leases.keeper import Keeper
-from rotator.ledger import SqlLedger
 from rotator.model.connection import Connection
 from rotator.model.events import Event, RunFinished, Settled
 from rotator.model.lease import HeldLease
@@ -35,7 +34,7 @@ from rotator.model.record import Record
 from rotator.model.run import Outcome, Run
 from rotator.model.source import SourceState
 from rotator.observe.tracing import traced
-from rotator.ports import Observer
+from rotator.ports import LedgerReader, Observer
 from rotator.remedy import todo
 from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order, execute, new_run
@@ -49,7 +48,7 @@ def load_config(path: Path) -> Config:
 @asynccontextmanager
 async def _opened(
     config: Config, *observers: Observer, may_write: Callable[[], bool] = lambda: True
-) -> AsyncIterator[tuple[RunContext, SqlLedger]]:
+) -> AsyncIterator[tuple[RunContext, LedgerReader]]:
     clock = SystemClock()
     observe = fan_out(*observers)
     async with open_ledger(config.ledger, clock) as (ledger, key):

@@ -13,13 +13,12 @@ from rotator.daemon.health import Clocks, Contacts
 from rotator.daemon.runner import Runner
 from rotator.daemon.snapshots import Snapshots
 from rotator.errors import LedgerError
-from rotator.ledger import SqlLedger
 from rotator.model.connection import Connection
 from rotator.model.record import Record
 from rotator.model.run import Outcome, Run
 from rotator.observe.listings import Listings
 from rotator.observe.live import Live
-from rotator.ports import Clock
+from rotator.ports import Clock, LedgerReader
 from rotator.rotation.run import Order
 from rotator.web.views import (
     ConnectionView,
@@ -39,7 +38,7 @@ _USER = re.compile(r"//[^/@]*@")
 @dataclass(frozen=True, slots=True)
 class DaemonState:
     snapshots: Snapshots
-    ledger: SqlLedger
+    ledger: LedgerReader
     runner: Runner
     contacts: Contacts
     clock: Clock
