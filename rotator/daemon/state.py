@@ -127,7 +127,8 @@ class DaemonState:
 
     async def connections(self) -> list[ConnectionView]:
         """What the ledger has on record and what was seen, but for what is surely gone."""
-        records = {(r.target, r.connection): r for r in await self.ledger.all_records()}
+        known = await self.ledger.all_records()
+        records = {(r.target, r.connection): r for r in known if r.gone_at is None}
         seen: dict[tuple[str, str], tuple[str, Connection]] = {}
         for rotation, connection in self.listings:
             key = connection.target, connection.name
@@ -169,6 +170,7 @@ class DaemonState:
             type=seen.type if seen else None,
             endpoint=_USER.sub("//…@", seen.endpoint) if seen else None,
             too_old=old,
+            put_at=record.put_at if record else None,
         )
 
     async def outcomes(self, target: str, connection: str) -> tuple[Outcome, ...]:

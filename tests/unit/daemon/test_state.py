@@ -249,6 +249,27 @@ async def test_connections_are_those_on_record_and_those_seen(
     assert not views["new"].too_old, "nobody knows how old what it has is"
 
 
+async def test_a_bad_credential_tells_when_it_was_put(
+    state_of: MakeState, ledger: SqlLedger, clock: MovedClock
+) -> None:
+    at = clock.now()
+    bad = record("a", clock, stage=Stage.FAILED, put_at=at, rotated_at=None, verified_at=None)
+    await ledger.write(bad)
+    (view,) = await state_of(None).connections()
+    assert (view.stage, view.put_at, view.verified) == ("failed", at, False)
+
+
+async def test_what_is_known_to_be_gone_is_not_shown_unless_it_is_back(
+    state_of: MakeState, ledger: SqlLedger, clock: MovedClock
+) -> None:
+    state = state_of(None)
+    await ledger.write(record("a", clock, put_at=clock.now(), gone_at=clock.now()))
+    assert await state.connections() == []
+    listed(state, "a")
+    (view,) = await state.connections()
+    assert (view.stage, view.put_at) == ("unknown", None), "it was made again, and nothing was put"
+
+
 async def test_what_a_connection_went_through(
     state_of: MakeState, ledger: SqlLedger, clock: MovedClock
 ) -> None:
