@@ -179,9 +179,20 @@ async def connections(config: Config, targets: tuple[str, ...]) -> list[Connecti
     return [connection for connections in listed for connection in connections]
 
 
-async def status(config: Config) -> list[Record]:
+async def status(config: Config) -> list[Record | Outcome]:
+    """Every connection that a run planned for, by target and name.
+
+    One that no update was sent to has no record; its newest outcome says why.
+    """
     async with open_ledger(config.ledger, SystemClock()) as (ledger, _):
-        return list(await ledger.all_records())
+        records = await ledger.all_records()
+        on_record = {(record.target, record.connection) for record in records}
+        untouched = [
+            outcome
+            for outcome in await ledger.latest_outcomes()
+            if (outcome.target, outcome.connection) not in on_record
+        ]
+    return sorted((*records, *untouched), key=lambda known: (known.target, known.connection))
 
 
 async def source_states(config: Config) -> list[SourceState]:
