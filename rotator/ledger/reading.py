@@ -1,4 +1,4 @@
-"""What is asked of the ledger."""
+"""The ledger as its readers use it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from rotator.model.source import SourceState
 from rotator.ports import ConnectionKey
 
 _TOLD = sa.or_(outcomes.c.result != Result.UNCHANGED, outcomes.c.reason != "")
-"""A history tells what happened. That a run found nothing to do is kept for the last run alone, so
-a history that showed it would read as though no earlier run had looked."""
+"""What a history shows: changes, and reasons for none. Plain UNCHANGED outcomes are only kept for
+the last run, so showing them would suggest that earlier runs did not look."""
 
 
 class SqlReader:

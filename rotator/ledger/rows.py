@@ -1,4 +1,4 @@
-"""Values ↔ rows. Times are ISO 8601 in UTC with six decimals, so they sort as text."""
+"""Translates values to rows and back. Times are ISO 8601 in UTC and sort as text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def stamp(moment: datetime) -> str:
 
 
 def row(value: Record | Outcome | Run | HeldLease | SourceState) -> dict[str, Any]:
-    # Not asdict, which copies deeply: this runs three times for each connection.
+    # Not asdict, which copies deeply: this runs several times for each connection.
     plain = {field.name: storable(getattr(value, field.name)) for field in fields(value)}
     for name in _TIMES & plain.keys():
         if plain[name] is not None:
@@ -109,7 +109,7 @@ def _texts(text: str) -> tuple[str, ...]:
 
 def _damaged(what: str, where: str) -> LedgerError:
     return LedgerError(
-        f"the ledger holds a {what.lower()} whose {where} makes no sense to this rotator; "
+        f"the ledger holds a {what.lower()} whose {where} this version of rotator can't read; "
         "restore the ledger, or move it away: then every credential is put once more"
     )
 

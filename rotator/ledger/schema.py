@@ -1,7 +1,8 @@
 """The tables, and the numbered steps that lead to them.
 
-Not Alembic: it costs 10 MiB and 0.4 s at each start on a ledger that is new, and in a sidecar with
-an emptyDir every ledger is. The steps run in one transaction; `PRAGMA user_version` counts them.
+Not Alembic: it costs 10 MiB, and 0.4 s at each start with a new ledger, and a sidecar with an
+emptyDir always starts with a new one. The steps run in one transaction; `PRAGMA user_version`
+counts them.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ connections = sa.Table(
     sa.Column("gone_at", sa.String),
     sa.Column("older_versions", sa.String, nullable=False),
 )
-"""The present state, a row for each connection that was ever touched: model.Record, its older
-versions as JSON."""
+"""The present state, a row for each connection on record: model.Record, its older versions as
+JSON."""
 
 outcomes = sa.Table(
     "outcomes",
@@ -101,7 +102,7 @@ leases = sa.Table(
     sa.Column("owner_ends_at", sa.String),
     sa.Column("revoke_at", sa.String),
 )
-"""Every lease that is not known to have ended: model.HeldLease, `ref` as in acted_on."""
+"""Leases that have not ended as far as is known: model.HeldLease, `ref` as in acted_on."""
 
 sources = sa.Table(
     "sources",
@@ -111,7 +112,7 @@ sources = sa.Table(
     sa.Column("failing_since", sa.String),
     sa.Column("reason", sa.String, nullable=False),
 )
-"""How each source answered lately: model.SourceState."""
+"""How each source answered last: model.SourceState."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -170,4 +171,4 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX outcomes_unchanged ON outcomes (rotation) WHERE result = 'unchanged'",
     ),
 )
-"""Each step is a change that was released; it is never edited, only followed by another."""
+"""A step that was released is never edited; another one follows it."""

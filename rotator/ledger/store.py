@@ -1,4 +1,4 @@
-"""The ledger as the core and the listings use it."""
+"""The ledger in SQLite."""
 
 from __future__ import annotations
 
@@ -30,11 +30,16 @@ from rotator.ports import ConnectionKey
 
 
 def _upsert(table: sa.Table) -> Any:
-    """A statement that writes a row whole, in place of the one with its key if there is one."""
+    """A statement that writes whole rows and replaces those with the same key."""
     statement = insert(table)
     return statement.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
-        set_={column.name: statement.excluded[column.name] for column in table.columns},
+        # Without the key: then SQLite writes no page for a row that stays as it is.
+        set_={
+            column.name: statement.excluded[column.name]
+            for column in table.columns
+            if not column.primary_key
+        },
     )
 
 
@@ -52,13 +57,7 @@ _WRITE_RECORD_AS_BEFORE = _NEW_RECORD.on_conflict_do_update(
 _WRITE_LEASE = _upsert(leases)
 _WRITE_SOURCE = _upsert(sources)
 _ADD_OUTCOME = outcomes.insert()
-_NEW = insert(acted_on)
-_WRITE_ACTED_ON = _NEW.on_conflict_do_update(
-    index_elements=["rotation", "target", "connection"],
-    set_={"ref": _NEW.excluded.ref, "version": _NEW.excluded.version},
-    # A row that stays as it is costs no write.
-    where=sa.or_(acted_on.c.ref != _NEW.excluded.ref, acted_on.c.version != _NEW.excluded.version),
-)
+_WRITE_ACTED_ON = _upsert(acted_on)
 
 
 class SqlLedger(SqlReader):
@@ -74,7 +73,7 @@ class SqlLedger(SqlReader):
 
     @classmethod
     async def open(cls, path: Path, now: Callable[[], datetime]) -> SqlLedger:
-        """Makes the file with mode 0600 where it is absent; its folder must be there."""
+        """Opens the file, and creates it with mode 0600 if it is absent. Its folder must exist."""
         return cls(Writer(await asyncio.to_thread(Database, path)), path, now)
 
     async def aclose(self) -> None:
@@ -84,10 +83,10 @@ class SqlLedger(SqlReader):
 
     @asynccontextmanager
     async def lock(self, rotation: str) -> AsyncIterator[None]:
-        """Raises RunInProgress at once where another run of the rotation holds it.
+        """Raises RunInProgress at once if another run of the rotation holds it.
 
-        Closes runs that a dead process left open as INTERRUPTED: whoever holds the lock knows that
-        nobody works on them.
+        Closes runs that a dead process left open as INTERRUPTED: no process that works on them can
+        be alive while this one holds the lock.
         """
         with exclusive(rotation_lock(self._path, rotation)) as held:
             if not held:
@@ -210,6 +209,6 @@ class SqlLedger(SqlReader):
 
 
 def _write(db: sa.Connection, statement: Any, values: list[dict[str, Any]]) -> None:
-    """All rows with one statement; none is no row, where SQLAlchemy would write an empty one."""
+    """Writes all rows with one statement. For no rows, SQLAlchemy would write an empty one."""
     if values:
         db.execute(statement, values)

@@ -1,4 +1,4 @@
-"""The ledger among real processes: killed at every step, crowded, and on a full disk."""
+"""The ledger with real processes: killed at every step, started at once, on a full disk."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_killed_at_any_step(path: Path, start: Start, steps: int, during: 
     said += await child.kill()
     assert said == list(STEPS[: len(said)])
 
-    # The step that it was killed in is there wholly or not at all.
+    # Of the step that it was killed in, everything is there or nothing.
     ledger = await reopened(path)
     states = [None, None, None, INTENDED, PUT, VERIFIED, VERIFIED]
     possible = states[len(said) : len(said) + 1 + during]
@@ -145,7 +145,7 @@ async def test_a_crowd_that_starts_at_once_makes_one_ledger_and_one_key(
     }
 
 
-async def test_a_full_disk_is_said_loses_nothing_and_passes(path: Path, start: Start) -> None:
+async def test_a_full_disk_is_reported_and_loses_nothing(path: Path, start: Start) -> None:
     child = await start("full")
     told = json.loads((await child.end())[0])
     assert len(told["said"]) == 2, "the write that fails, and the probe after it"

@@ -53,7 +53,9 @@ async def test_outcomes_of_one_call_keep_their_order(ledger: WholeLedger) -> Non
     assert names(found) == given
 
 
-async def test_order_is_that_of_settling_whatever_the_clock_says(ledger: WholeLedger) -> None:
+async def test_outcomes_are_in_the_order_of_settling_even_if_the_clock_jumps(
+    ledger: WholeLedger,
+) -> None:
     for name, at in (("first", NOW), ("second", NOW - timedelta(days=1))):
         await ledger.settle([settled(name, at=at)])
     assert names(await ledger.outcomes()) == ["second", "first"]

@@ -62,7 +62,7 @@ async def test_writes_last_in_the_order_in_which_they_were_asked_for(
     assert await (await store.open()).all_records() == (FULL,)
 
 
-async def test_times_are_utc_whatever_zone_they_came_in(ledger: WholeLedger) -> None:
+async def test_times_of_any_zone_are_read_as_utc(ledger: WholeLedger) -> None:
     there = NOW.astimezone(timezone(timedelta(hours=9)))
     await ledger.write(replace(RECORD, at=there, put_at=there))
     (record,) = await ledger.all_records()

@@ -69,7 +69,7 @@ async def test_one_run_of_a_rotation_at_a_time(ledger: WholeLedger, store: Store
             assert refused.value.run_id == RUN.id
         async with other.lock("azure"):
             pass
-        assert await other.last_run("openai") == RUN, "it is under way, so nobody closes it"
+        assert await other.last_run("openai") == RUN, "it is under way, so it stays open"
     async with other.lock("openai"):
         pass
 
@@ -90,7 +90,7 @@ async def test_a_run_that_fails_frees_the_lock(ledger: WholeLedger) -> None:
         pass
 
 
-async def test_whoever_locks_closes_the_runs_that_were_abandoned(ledger: WholeLedger) -> None:
+async def test_taking_the_lock_closes_abandoned_runs(ledger: WholeLedger) -> None:
     ended = replace(ENDED, id="run-0")
     other = replace(RUN, id="run-2", rotation="azure")
     for run in (ended, RUN, other):

@@ -78,5 +78,5 @@ async def test_a_closed_ledger_says_so(ledger: WholeLedger) -> None:
     await ledger.aclose()
     await ledger.aclose()
     for refused in (ledger.write(RECORD), ledger.runs(), ledger.check()):
-        with pytest.raises(LedgerError, match="closed already"):
+        with pytest.raises(LedgerError, match="is closed"):
             await refused

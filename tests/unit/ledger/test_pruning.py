@@ -68,8 +68,11 @@ async def test_the_oldest_outcomes_go_where_there_are_too_many(
     assert await names(ledger) == ["c-6", "c-5", "c-4", "c-3"]
     with database.transaction() as db:
         prune(db, RUN, NOW, keep=4)
-    database.close()
     assert len(await names(ledger)) == 4
+    with database.transaction() as db:
+        prune(db, RUN, NOW, keep=3)
+    database.close()
+    assert await names(ledger) == ["c-6", "c-5", "c-4"]
 
 
 async def test_an_index_finds_what_was_left_unchanged(ledger: SqlLedger, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is of SQLite alone: damage, the lock's file, and what is on the disk."""
+"""What only a ledger in SQLite has: damage, the lock's file, and bytes on the disk."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def _read_all(ledger: SqlLedger) -> None:
         ("DROP TABLE connections", "ledger.db: SQLite says"),
     ],
 )
-async def test_what_makes_no_sense_is_named(
+async def test_a_value_that_cant_be_read_is_named(
     ledger: SqlLedger, path: Path, damage: str, words: str
 ) -> None:
     await ledger.begin(RUN)

@@ -1,4 +1,4 @@
-"""Many write at once: nobody is lost, held up or taken along by another."""
+"""Many callers write at once, and none loses or delays the work of another."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ledger(writer: Writer, path: Path) -> SqlLedger:
 
 
 class Held:
-    """Work that keeps the writer's thread until it is let go."""
+    """Work that occupies the writer's thread until it is released."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -89,7 +89,7 @@ async def test_one_that_cant_be_written_doesnt_take_the_others_with_it(ledger: S
     assert await ledger.runs() == (RUN,)
 
 
-async def test_whoever_is_cancelled_loses_nothing_and_holds_up_nobody(
+async def test_a_cancelled_caller_loses_nothing_and_delays_no_other(
     writer: Writer, ledger: SqlLedger
 ) -> None:
     held = Held()
@@ -108,7 +108,7 @@ async def test_whoever_is_cancelled_loses_nothing_and_holds_up_nobody(
     assert len(await ledger.records("prod")) == 10
 
 
-async def test_what_was_asked_before_the_end_is_written_and_then_nothing(
+async def test_closing_writes_what_was_asked_for_and_nothing_more(
     writer: Writer, ledger: SqlLedger, path: Path
 ) -> None:
     held = Held()
@@ -118,7 +118,7 @@ async def test_what_was_asked_before_the_end_is_written_and_then_nothing(
     await asyncio.sleep(0)
     closing_ = asyncio.create_task(ledger.aclose())
     await asyncio.sleep(0)
-    with pytest.raises(LedgerError, match="closed already"):
+    with pytest.raises(LedgerError, match="is closed"):
         await ledger.check()
     held.release.set()
     await asyncio.gather(first, last, closing_)
@@ -129,8 +129,8 @@ async def test_what_was_asked_before_the_end_is_written_and_then_nothing(
     await again.aclose()
 
 
-def test_who_writes_while_the_loop_cancels_its_tasks_is_answered(path: Path) -> None:
-    """As asyncio.run does at its end, in whatever order."""
+def test_writes_are_answered_while_the_loop_cancels_its_tasks(path: Path) -> None:
+    """asyncio.run cancels tasks at its end, in any order."""
     ended: list[str] = []
 
     async def writes_at_its_end(ledger: SqlLedger, name: str) -> None:
@@ -158,7 +158,7 @@ def test_who_writes_while_the_loop_cancels_its_tasks_is_answered(path: Path) -> 
     assert len(ended) == 5
 
 
-async def test_locked_by_another_program_all_are_told_after_one_wait(
+async def test_while_another_program_locks_it_all_callers_wait_once(
     ledger: SqlLedger, path: Path
 ) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -196,10 +196,10 @@ async def test_the_probe_writes_a_page_and_the_file_stays_as_it_is(
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-async def test_a_ledger_that_was_taken_away_is_noticed(
+async def test_a_file_that_is_moved_or_replaced_is_noticed(
     ledger: SqlLedger, path: Path, replaced: bool
 ) -> None:
-    """SQLite would go on, and every record be lost with the file's last name."""
+    """SQLite would go on writing to a file that no other process can find."""
     await ledger.begin(RUN)
     aside = path.rename(path.with_name("aside.db"))
     if replaced:
