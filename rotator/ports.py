@@ -161,6 +161,10 @@ class Ledger(Protocol):
         """Remember which version of each secret the rotation last acted on."""
         ...
 
+    async def seen_versions(self, rotation: str) -> Mapping[SecretRef, str]: ...
+
+    async def keep_source(self, state: SourceState) -> None: ...
+
 
 ConnectionKey = tuple[str, str]
 """Target and name of a connection."""
@@ -250,11 +254,14 @@ class LedgerReader(Protocol):
     async def outcomes(
         self, connection: str | None = None, *, since: datetime | None = None, limit: int = 10_000
     ) -> tuple[Outcome, ...]:
-        """The newest first; `connection` is a case-sensitive glob."""
+        """The newest first; `connection` is a case-sensitive glob.
+
+        Leaves out those of UNCHANGED that give no reason: that a run found nothing to do.
+        """
         ...
 
     async def outcomes_of(self, target: str, name: str, *, limit: int) -> tuple[Outcome, ...]:
-        """Those of one connection, the newest first."""
+        """Those of one connection, the newest first, as `outcomes` has them."""
         ...
 
     async def leases(self, rotation: str | None = None) -> tuple[HeldLease, ...]:

@@ -27,7 +27,6 @@ from rotator.coordination.term import Term
 from rotator.daemon.compose import SourcePool, fan_out, open_context, open_ledger
 from rotator.errors import Cause, ConfigurationError, PlanRefused, Problem
 from rotator.leases.keeper import Keeper
-from rotator.ledger import SqlLedger
 from rotator.model.connection import Connection
 from rotator.model.events import Event, RunFinished, Settled
 from rotator.model.lease import HeldLease
@@ -35,7 +34,7 @@ from rotator.model.record import Record
 from rotator.model.run import Outcome, Run
 from rotator.model.source import SourceState
 from rotator.observe.tracing import traced
-from rotator.ports import Observer
+from rotator.ports import LedgerReader, Observer
 from rotator.remedy import todo
 from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order, execute, new_run
@@ -49,7 +48,7 @@ def load_config(path: Path) -> Config:
 @asynccontextmanager
 async def _opened(
     config: Config, *observers: Observer, may_write: Callable[[], bool] = lambda: True
-) -> AsyncIterator[tuple[RunContext, SqlLedger]]:
+) -> AsyncIterator[tuple[RunContext, LedgerReader]]:
     clock = SystemClock()
     observe = fan_out(*observers)
     async with open_ledger(config.ledger, clock) as (ledger, key):
@@ -180,9 +179,20 @@ async def connections(config: Config, targets: tuple[str, ...]) -> list[Connecti
     return [connection for connections in listed for connection in connections]
 
 
-async def status(config: Config) -> list[Record]:
+async def status(config: Config) -> list[Record | Outcome]:
+    """Every connection that a run planned for, by target and name.
+
+    One that no update was sent to has no record; its newest outcome says why.
+    """
     async with open_ledger(config.ledger, SystemClock()) as (ledger, _):
-        return list(await ledger.all_records())
+        records = await ledger.all_records()
+        on_record = {(record.target, record.connection) for record in records}
+        untouched = [
+            outcome
+            for outcome in await ledger.latest_outcomes()
+            if (outcome.target, outcome.connection) not in on_record
+        ]
+    return sorted((*records, *untouched), key=lambda known: (known.target, known.connection))
 
 
 async def source_states(config: Config) -> list[SourceState]:

@@ -327,6 +327,9 @@ def connections(path: Path, targets: tuple[str, ...], form: show.Format) -> None
 def status(path: Path, form: show.Format) -> None:
     """The ledger's present state: what is on each connection, since when, and whether it works.
 
+    A connection that runs planned for and never got to is untouched; its error says why. One that
+    no longer exists is gone.
+
     Reads the ledger alone; asks neither targets nor sources. A source that the daemon saw fail is
     told on standard error.
 
@@ -336,9 +339,9 @@ def status(path: Path, form: show.Format) -> None:
     from rotator.cli import commands
 
     config = commands.load_config(path)
-    records = _run(commands.status(config))
+    known = _run(commands.status(config))
     show.listing(
-        [show.record_row(record) for record in records],
+        [show.status_row(one) for one in known],
         form,
         empty="nothing was rotated yet",
         columns=(
@@ -347,7 +350,7 @@ def status(path: Path, form: show.Format) -> None:
             "rotation",
             "stage",
             "phase",
-            "rotated_at",
+            "put_at",
             "verified_at",
             "error",
         ),
@@ -391,6 +394,8 @@ def leases(path: Path, form: show.Format) -> None:
 @output_option
 def history(path: Path, connection: str | None, since: str | None, form: show.Format) -> None:
     """Past outcomes, the newest first.
+
+    Leaves out connections that a run found unchanged; the last run's page has them.
 
     \b
     Examples:

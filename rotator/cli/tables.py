@@ -42,6 +42,8 @@ _COLOURS = {
     "changed": "cyan",
     "new": "cyan",
     "unverified": "yellow",
+    "untouched": "yellow",
+    "gone": "yellow",
     "rotated": "green",
     "verified": "green",
     "succeeded": "green",
@@ -132,19 +134,44 @@ def _place(url: str) -> tuple[str | None, str | None]:
     return (match["cloud"], match["region"]) if match else (None, None)
 
 
-def record_row(record: Record, phase: str | None = None) -> Row:
+def status_row(known: Record | Outcome) -> Row:
+    return record_row(known) if isinstance(known, Record) else untouched_row(known)
+
+
+def record_row(record: Record) -> Row:
     return {
         "target": record.target,
         "connection": record.connection,
         "rotation": record.rotation,
-        "stage": str(record.stage),
-        "phase": phase or record.phase,
+        "stage": str(record.stage) if record.gone_at is None else "gone",
+        "phase": record.phase,
+        "put_at": record.put_at,
         "rotated_at": record.rotated_at,
         "verified_at": record.verified_at,
         "secret_version": record.secret_version,
         "error": record.error,
         "run": record.run_id,
         "fingerprint": record.fingerprint[:12],
+        "gone_at": record.gone_at,
+    }
+
+
+def untouched_row(outcome: Outcome) -> Row:
+    """A connection that no update was ever sent to, with the keys of one on record."""
+    return {
+        "target": outcome.target,
+        "connection": outcome.connection,
+        "rotation": outcome.rotation,
+        "stage": "untouched",
+        "phase": outcome.phase,
+        "put_at": None,
+        "rotated_at": None,
+        "verified_at": None,
+        "secret_version": None,
+        "error": outcome.reason,
+        "run": outcome.run_id,
+        "fingerprint": None,
+        "gone_at": None,
     }
 
 

@@ -18,14 +18,13 @@ from rotator.daemon.snapshots import Snapshots
 from rotator.daemon.watch import Watch, may_concern, next_change
 from rotator.errors import ConfigurationError, NotLeading, Problem, RotatorError, RunInProgress
 from rotator.leases.keeper import Keeper
-from rotator.ledger import SqlLedger
 from rotator.model.events import SecretHinted
 from rotator.model.source import SourceState
 from rotator.notify.notifier import Notifier
 from rotator.observe import log as logs
 from rotator.observe.listings import Listings
 from rotator.observe.metrics import Metrics
-from rotator.ports import Clock
+from rotator.ports import Clock, LedgerReader
 from rotator.remedy import todo
 from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order
@@ -41,7 +40,7 @@ _LONGEST_PAUSE = 600.0
 @dataclass(slots=True)
 class Duties:
     path: Path
-    ledger: SqlLedger
+    ledger: LedgerReader
     snapshots: Snapshots
     runner: Runner
     metrics: Metrics
@@ -85,7 +84,7 @@ class Duties:
         try:
             async with self.snapshots.borrow() as context:
                 probes = await probe_secrets(context, rotation)
-                seen = await self.ledger.seen_versions(rotation)
+                seen = await context.ledger.seen_versions(rotation)
                 last = await self.ledger.last_run(rotation)
         except RotatorError as error:
             watch.failed(error)
@@ -146,7 +145,7 @@ class Duties:
         for state in self.contacts.states():
             if not news(self._written.get(state.source), state):
                 continue
-            await self.ledger.keep_source(state)
+            await self.snapshots.context.ledger.keep_source(state)
             self._written[state.source] = state
 
     def on_heartbeat(self) -> None:

@@ -22,7 +22,6 @@ from rotator.daemon.health import Clocks, Contacts
 from rotator.daemon.runner import Runner
 from rotator.daemon.snapshots import Snapshots
 from rotator.daemon.state import DaemonState
-from rotator.ledger import SqlLedger
 from rotator.model.events import Event, SecretHinted
 from rotator.notify.decisions import Told, lasting
 from rotator.notify.notifier import Notifier
@@ -32,6 +31,7 @@ from rotator.observe.listings import Listings
 from rotator.observe.live import Live
 from rotator.observe.metrics import Metrics
 from rotator.observe.tracing import traced
+from rotator.ports import LedgerReader
 from rotator.web.app import create_app
 from rotator.web.server import serving
 
@@ -121,13 +121,13 @@ def _tell(level: int, event: str, words: str) -> None:
     log.log(level, event, extra={"reason": words})
 
 
-async def _restore(metrics: Metrics, ledger: SqlLedger, config: Config) -> None:
+async def _restore(metrics: Metrics, ledger: LedgerReader, config: Config) -> None:
     last = [await ledger.last_run(name) for name in config.rotations]
     good = [await ledger.last_success(name) for name in config.rotations]
     metrics.restore(await ledger.all_records(), filter(None, last), filter(None, good))
 
 
-async def _told(ledger: SqlLedger, config: Config) -> dict[str, Told]:
+async def _told(ledger: LedgerReader, config: Config) -> dict[str, Told]:
     """What the process before this one will have told of rotations that fail."""
     told = {}
     for rotation in config.rotations if config.notify else ():

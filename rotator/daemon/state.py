@@ -13,13 +13,12 @@ from rotator.daemon.health import Clocks, Contacts
 from rotator.daemon.runner import Runner
 from rotator.daemon.snapshots import Snapshots
 from rotator.errors import LedgerError
-from rotator.ledger import SqlLedger
 from rotator.model.connection import Connection
 from rotator.model.record import Record
 from rotator.model.run import Outcome, Run
 from rotator.observe.listings import Listings
 from rotator.observe.live import Live
-from rotator.ports import Clock
+from rotator.ports import Clock, LedgerReader
 from rotator.rotation.run import Order
 from rotator.web.views import (
     ConnectionView,
@@ -39,7 +38,7 @@ _USER = re.compile(r"//[^/@]*@")
 @dataclass(frozen=True, slots=True)
 class DaemonState:
     snapshots: Snapshots
-    ledger: SqlLedger
+    ledger: LedgerReader
     runner: Runner
     contacts: Contacts
     clock: Clock
@@ -128,7 +127,8 @@ class DaemonState:
 
     async def connections(self) -> list[ConnectionView]:
         """What the ledger has on record and what was seen, but for what is surely gone."""
-        records = {(r.target, r.connection): r for r in await self.ledger.all_records()}
+        known = await self.ledger.all_records()
+        records = {(r.target, r.connection): r for r in known if r.gone_at is None}
         seen: dict[tuple[str, str], tuple[str, Connection]] = {}
         for rotation, connection in self.listings:
             key = connection.target, connection.name
@@ -170,6 +170,7 @@ class DaemonState:
             type=seen.type if seen else None,
             endpoint=_USER.sub("//…@", seen.endpoint) if seen else None,
             too_old=old,
+            put_at=record.put_at if record else None,
         )
 
     async def outcomes(self, target: str, connection: str) -> tuple[Outcome, ...]:

@@ -22,11 +22,11 @@ BUSY = 10.0
 
 
 class Unfit(LedgerError):
-    """Refused for what was to be written, not for the state of the ledger."""
+    """The ledger works, but can't hold this value."""
 
 
 class Database:
-    """The file, with the present schema. All methods block, and raise LedgerError.
+    """The SQLite file, migrated to the present schema. All methods block, and raise LedgerError.
 
     `busy` is in seconds.
     """
@@ -52,7 +52,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Durable when it is left. Raises Unfit where a constraint or an encoding says no."""
+        """Commits at its end. Raises Unfit if a constraint or an encoding refuses a value."""
         if _identity(self.path) != self._file:
             # SQLite would go on writing to a file that no later process finds.
             raise LedgerError(
@@ -63,11 +63,11 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """The last process to close it moves what is in the -wal file into the ledger."""
+        """Closes the file. The last process to close it merges the -wal file into the ledger."""
         self._engine.dispose()
 
     def _prepare(self, steps: Sequence[Iterable[str]], busy: float) -> None:
-        # SQLite does not wait for its turn to switch a new file to WAL, it fails. So we do.
+        # SQLite fails instead of waiting while another process switches a new file to WAL.
         with exclusive(self.path.with_name(f"{self.path.name}.lock"), wait=busy) as held:
             if not held:
                 raise LedgerError(f"ledger {self.path}: {_WORDS['SQLITE_BUSY']}")
@@ -92,7 +92,7 @@ class Database:
             connection.exec_driver_sql(f"PRAGMA user_version = {len(steps)}")
 
     def _version(self, connection: sa.Connection) -> int:
-        """0 is a file in which nothing is yet; somebody else's is refused."""
+        """The schema's number, 0 for an empty file. Raises LedgerError for a file of others."""
         owner, version, content = (
             connection.exec_driver_sql(query).scalar_one()
             for query in (
@@ -106,7 +106,7 @@ class Database:
         return int(version)
 
     def _set_durable(self) -> None:
-        """Only once the file is known to be ours, since the journal mode is written into it."""
+        """Writes the journal mode into the file, so the file must be known to be a ledger."""
         connection = self._engine.raw_connection()
         try:
             cursor = connection.cursor()
@@ -125,13 +125,13 @@ class Database:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """SQLAlchemy's errors → LedgerError; theirs carry statements with their parameters."""
+    """Translates errors of SQLAlchemy, which show statements and their parameters."""
     try:
         yield
     except IntegrityError as error:
         raise Unfit(f"ledger {path}: {_plain(error.orig)}") from None
     except UnicodeEncodeError:
-        raise Unfit(f"ledger {path}: this text is no Unicode") from None
+        raise Unfit(f"ledger {path}: this text is not Unicode") from None
     except DBAPIError as error:
         raise LedgerError(f"ledger {path}: {_plain(error.orig)}") from None
     except SQLAlchemyError as error:
@@ -147,7 +147,7 @@ def _plain(error: BaseException | None) -> str:
 
 
 _WORDS = {
-    "SQLITE_NOTADB": "this file is no ledger of rotator; name another one in ledger.url",
+    "SQLITE_NOTADB": "this file is not a ledger of rotator; name another one in ledger.url",
     "SQLITE_CORRUPT": "the file is damaged; restore it, or move it away: then every credential "
     "is put once more",
     "SQLITE_FULL": "the disk is full",
@@ -161,7 +161,7 @@ _WORDS = {
 
 
 def _create_private(path: Path) -> None:
-    """SQLite gives its -wal and -shm files the mode of the database, so this one is made first."""
+    """Creates the file with mode 0600. SQLite gives its -wal and -shm files the same mode."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except IsADirectoryError:
@@ -173,9 +173,9 @@ def _create_private(path: Path) -> None:
             why = f"it can't be written: {error.strerror}"
         raise LedgerError(f"ledger {path}: {why}") from None
     except ValueError:
-        raise LedgerError(f"ledger {str(path)!r}: this is no path") from None
+        raise LedgerError(f"ledger {str(path)!r}: this is not a path") from None
     if not path.is_file():
-        raise LedgerError(f"ledger {path}: this is no ordinary file; name another one")
+        raise LedgerError(f"ledger {path}: this is not a regular file; name another one")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -187,7 +187,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:
-    # Transactions are begun by us: sqlite3 would begin them late, and not around DDL.
+    # We begin transactions ourselves: sqlite3 would begin them late, and not around DDL.
     connection.isolation_level = None
     for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")

@@ -1,4 +1,4 @@
-"""The key of fingerprints: without it, nobody can try out values against the ledger."""
+"""The key of fingerprints. Without it, values can't be guessed from the ledger."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class FingerprintKey:
         return hmac.new(self.key, _DOMAIN + canonical.encode(), hashlib.sha256).hexdigest()
 
     def digest(self, content: bytes) -> str:
-        """A version for a secret whose source has none: 24 hex digits, the same after a restart."""
+        """A version for a secret whose source gives none: 24 hex digits, stable across restarts."""
         keyed = hmac.new(self.key, _DIGEST_DOMAIN + content, hashlib.sha256)
         return keyed.hexdigest()[:24]
 
 
 def fingerprint_key(path: Path) -> FingerprintKey:
-    """The key in a file, which is made with mode 0600 where it is absent. Raises LedgerError.
+    """Reads the key from a file, and creates it with mode 0600 if it is absent.
 
-    Two processes that make it at once end with the same key: it is linked into place whole, and
-    only if nothing is there yet.
+    Two processes that create it at once get the same key: it is linked into place complete, and
+    only if no file is there yet. Raises LedgerError.
     """
     for _ in range(2):
         try:
@@ -62,7 +62,7 @@ def fingerprint_key(path: Path) -> FingerprintKey:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A name is durable once its folder is: no fingerprint may outlive the key that made it."""
+    """Makes the file's name durable: no fingerprint may outlive the key that it was made with."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

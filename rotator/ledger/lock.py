@@ -1,4 +1,4 @@
-"""A lock among processes, and among the tasks of one."""
+"""A lock between processes, and between the tasks of one process."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rotator.errors import LedgerError
 
 
 def rotation_lock(ledger: Path, rotation: str) -> Path:
-    """A file of its own, since SQLite's locks are only held for a transaction."""
+    """The lock's own file, since SQLite holds its locks for a transaction only."""
     return ledger.with_name(f"{ledger.name}.{rotation}.lock")
 
 
 @contextmanager
 def exclusive(path: Path, wait: float = 0) -> Iterator[bool]:
-    """Whether the lock was had within `wait` seconds, for which it blocks the thread.
+    """Yields whether the lock was taken. Blocks the thread for up to `wait` seconds.
 
-    The kernel frees it when its holder dies, however. The file stays: to remove it while another
-    process waits for it would give both the lock. Raises LedgerError.
+    The kernel frees the lock when its holder dies. The file stays, since removing it while another
+    process waits for it would give the lock to both. Raises LedgerError.
     """
-    # No fallback to a lock that is a file: a killed process would leave it behind.
+    # No fallback to a lock that is a mere file: a killed process would leave it behind.
     lock = FileLock(path, timeout=wait, mode=0o600, is_singleton=False, fallback_to_soft=False)
     try:
         lock.acquire()

@@ -1,10 +1,10 @@
-"""Values ↔ rows. Times are ISO 8601 in UTC with six decimals, so they sort as text."""
+"""Translates values to rows and back. Times are ISO 8601 in UTC and sort as text."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ _TIMES = frozenset(
         "gone_at",
     }
 )
+_OF_A_REF = sorted(field.name for field in fields(SecretRef))
 V = TypeVar("V", Record, Outcome, Run, HeldLease, SourceState)
 
 
@@ -40,7 +41,7 @@ def stamp(moment: datetime) -> str:
 
 
 def row(value: Record | Outcome | Run | HeldLease | SourceState) -> dict[str, Any]:
-    # Not asdict, which copies deeply: this runs three times for each connection.
+    # Not asdict, which copies deeply: this runs several times for each connection.
     plain = {field.name: storable(getattr(value, field.name)) for field in fields(value)}
     for name in _TIMES & plain.keys():
         if plain[name] is not None:
@@ -55,10 +56,16 @@ def row(value: Record | Outcome | Run | HeldLease | SourceState) -> dict[str, An
 
 
 def storable(value: object) -> Any:
-    """Text of others can hold halves of surrogate pairs (JSON's `"\\ud800"`), a database can't."""
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value
+    """Text as every database can hold it, with escapes in place of what one can't.
+
+    JSON of others can hold halves of surrogate pairs (`"\\ud800"`), which are no Unicode, and NUL,
+    which PostgreSQL refuses.
+    """
+    if not isinstance(value, str):
+        return value
+    if not value.isascii():
+        value = value.encode("utf-8", "backslashreplace").decode()
+    return value.replace("\0", r"\x00")
 
 
 def record(found: Mapping[str, Any]) -> Record:
@@ -102,13 +109,15 @@ def _texts(text: str) -> tuple[str, ...]:
 
 def _damaged(what: str, where: str) -> LedgerError:
     return LedgerError(
-        f"the ledger holds a {what.lower()} whose {where} makes no sense to this rotator; "
+        f"the ledger holds a {what.lower()} whose {where} this version of rotator can't read; "
         "restore the ledger, or move it away: then every credential is put once more"
     )
 
 
 def ref_text(ref: SecretRef) -> str:
-    return json.dumps(asdict(ref), sort_keys=True)
+    """The same text for the same reference."""
+    # Not asdict, which copies deeply: there is one for each connection.
+    return json.dumps({name: getattr(ref, name) for name in _OF_A_REF})
 
 
 def ref_value(text: str) -> SecretRef:

@@ -1,7 +1,8 @@
 """The tables, and the numbered steps that lead to them.
 
-Not Alembic: it costs 10 MiB and 0.4 s at each start on a ledger that is new, and in a sidecar with
-an emptyDir every ledger is. The steps run in one transaction; `PRAGMA user_version` counts them.
+Not Alembic: it costs 10 MiB, and 0.4 s at each start with a new ledger, and a sidecar with an
+emptyDir always starts with a new one. The steps run in one transaction; `PRAGMA user_version`
+counts them.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ connections = sa.Table(
     sa.Column("gone_at", sa.String),
     sa.Column("older_versions", sa.String, nullable=False),
 )
-"""The present state, a row for each connection that was ever touched: model.Record, its older
-versions as JSON."""
+"""The present state, a row for each connection on record: model.Record, its older versions as
+JSON."""
 
 outcomes = sa.Table(
     "outcomes",
@@ -57,7 +58,7 @@ outcomes = sa.Table(
     sa.Column("secret_version", sa.String),
     sa.Column("verify_seconds", sa.Float),
 )
-"""The history: model.Outcome, only ever added to, but for what is too old."""
+"""The history: model.Outcome, only ever added to. `pruning` says what is deleted again."""
 
 runs = sa.Table(
     "runs",
@@ -73,14 +74,16 @@ runs = sa.Table(
 )
 """Every execution of a rotation: model.Run, its counts as JSON."""
 
-secrets_seen = sa.Table(
-    "secrets_seen",
+acted_on = sa.Table(
+    "acted_on",
     metadata,
     sa.Column("rotation", sa.String, primary_key=True),
-    sa.Column("ref", sa.String, primary_key=True),
+    sa.Column("target", sa.String, primary_key=True),
+    sa.Column("connection", sa.String, primary_key=True),
+    sa.Column("ref", sa.String, nullable=False),
     sa.Column("version", sa.String, nullable=False),
 )
-"""The version of each secret that a rotation last acted on; `ref` is SecretRef as JSON."""
+"""What a rotation last acted on, for each connection: model.ActedOn, `ref` is SecretRef as JSON."""
 
 leases = sa.Table(
     "leases",
@@ -99,7 +102,7 @@ leases = sa.Table(
     sa.Column("owner_ends_at", sa.String),
     sa.Column("revoke_at", sa.String),
 )
-"""Every lease that is not known to have ended: model.HeldLease, `ref` as in secrets_seen."""
+"""Leases that have not ended as far as is known: model.HeldLease, `ref` as in acted_on."""
 
 sources = sa.Table(
     "sources",
@@ -109,7 +112,7 @@ sources = sa.Table(
     sa.Column("failing_since", sa.String),
     sa.Column("reason", sa.String, nullable=False),
 )
-"""How each source answered lately: model.SourceState."""
+"""How each source answered last: model.SourceState."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -156,5 +159,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE connections ADD COLUMN gone_at TEXT",
         "ALTER TABLE connections ADD COLUMN older_versions TEXT NOT NULL DEFAULT '[]'",
     ),
+    (
+        # An update that was cut off or refused left in place what was put before it.
+        "UPDATE connections SET put_at = rotated_at WHERE put_at IS NULL",
+        # The old versions were those of a rotation, and told nothing of a single connection.
+        "DROP TABLE secrets_seen",
+        """CREATE TABLE acted_on (
+            rotation TEXT NOT NULL, target TEXT NOT NULL, connection TEXT NOT NULL,
+            ref TEXT NOT NULL, version TEXT NOT NULL,
+            PRIMARY KEY (rotation, target, connection)) WITHOUT ROWID""",
+        "CREATE INDEX outcomes_unchanged ON outcomes (rotation) WHERE result = 'unchanged'",
+    ),
 )
-"""Each step is a change that was released; it is never edited, only followed by another."""
+"""A step that was released is never edited; another one follows it."""

@@ -19,13 +19,13 @@ Batch = list[tuple[Work, asyncio.Future[Any]]]
 
 
 class Writer:
-    """All use of the database, in one thread of its own.
+    """Runs all work on the database in one thread of its own.
 
-    `do` returns once its work is durable. Work that fails takes the others of its transaction
-    with it into a second try, each alone, so that nobody loses what another did wrong.
+    `do` returns once its work is durable. If some work fails, all work of its transaction is tried
+    again, each in a transaction of its own, so that a failure stays with its caller.
 
-    Batches follow one another by callbacks, not in a task: a loop that ends cancels its tasks,
-    and whoever still writes then would wait forever.
+    Callbacks start the next batch, not a task: a loop that ends cancels its tasks, and callers that
+    still write would then wait forever.
     """
 
     def __init__(self, database: Database) -> None:
@@ -36,9 +36,9 @@ class Writer:
         self._closed = False
 
     async def do(self, work: Callable[[sa.Connection], T]) -> T:
-        """Raises LedgerError. Cancelling the caller doesn't undo the work."""
+        """Answers as the work does. Cancelling the caller undoes nothing. Raises LedgerError."""
         if self._closed:
-            raise LedgerError(f"ledger {self._database.path}: closed already")
+            raise LedgerError(f"ledger {self._database.path}: it is closed")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, done))
         if self._running is None:
@@ -65,20 +65,20 @@ class Writer:
             self._start()
 
     def _commit(self, works: list[Work]) -> list[Any]:
-        """For each its answer, or the exception that its caller shall see."""
+        """The answer of each work, or the exception to raise in its caller."""
         try:
             with self._database.transaction() as connection:
                 return [work(connection) for work in works]
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+        except Exception as error:  # noqa: BLE001 - raised in the caller
             if len(works) == 1:
                 return [error]
             if type(error) is LedgerError:
-                # The ledger's fault, which each alone would meet again, after waiting again.
+                # The ledger itself fails: each work alone would fail too, after another wait.
                 return [LedgerError(str(error)) for _ in works]
             return [answer for work in works for answer in self._commit([work])]
 
     async def aclose(self) -> None:
-        """Once all that was asked for is durable. Closing again does nothing."""
+        """Closes once all work is durable. Closing again does nothing."""
         if self._closed:
             return
         self._closed = True

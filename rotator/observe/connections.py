@@ -114,7 +114,7 @@ class ConnectionSeries(Collector):
 
     def restore(self, records: Iterable[Record]) -> None:
         for record in records:
-            if record.rotation in self._rotations:
+            if record.rotation in self._rotations and record.gone_at is None:
                 series = self._at(record.target, record.connection, record.rotation)
                 series.rotated = record.rotated_at.timestamp() if record.rotated_at else None
                 series.verified = record.verified_at.timestamp() if record.verified_at else None

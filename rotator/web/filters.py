@@ -19,8 +19,8 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 ORDERS: Mapping[str, tuple[str, Callable[[ConnectionView], Any]]] = {
     "attention": ("what needs attention first", lambda view: not view.needs_attention),
     "name": ("by name", lambda _: 0),
-    "oldest": ("oldest credential first", lambda view: view.rotated_at or _NEVER),
-    "newest": ("newest credential first", lambda view: -(view.rotated_at or _NEVER).timestamp()),
+    "oldest": ("oldest credential first", lambda view: view.put_at or _NEVER),
+    "newest": ("newest credential first", lambda view: -(view.put_at or _NEVER).timestamp()),
 }
 """Word in the query → words for people, and what is compared before the name."""
 

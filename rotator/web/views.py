@@ -50,6 +50,7 @@ class ConnectionView:
     stage: str
     """Of the ledger's record; `unknown` where it has none."""
     rotated_at: datetime | None
+    """When the last credential that was verified was put."""
     verified_at: datetime | None
     secret_version: str | None
     error: str | None
@@ -59,6 +60,14 @@ class ConnectionView:
     endpoint: str | None = None
     too_old: bool = False
     """Whether its credential is older than max_age of the rotation."""
+    put_at: datetime | None = None
+    """When a credential was put last, verified or not; None: rotator never put any."""
+
+    @property
+    def verified(self) -> bool:
+        """Whether READY was seen for what was put last."""
+        put_at, verified_at = self.put_at, self.verified_at
+        return put_at is not None and verified_at is not None and verified_at >= put_at
 
     @property
     def needs_attention(self) -> bool:

@@ -1,56 +1,24 @@
-"""The ledger among real processes: killed at every step, crowded, and on a full disk."""
+"""The ledger with real processes: killed at every step, started at once, on a full disk."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from rotator.errors import RunInProgress
 from rotator.ledger import SqlLedger
 from rotator.ledger.engine import Database
 from rotator.ledger.schema import MIGRATIONS
 from rotator.model.record import Stage
 from rotator.model.run import RunResult
-from tests.support import ledger_process
-from tests.support.ledger_process import INTENDED, NOW, OUTCOME, PUT, RUN, SEEN, STEPS, VERIFIED
+from tests.support.ledger_process import ACTED_ON, INTENDED, NOW, OUTCOME, PUT, RUN, STEPS, VERIFIED
+from tests.support.ledgers import LedgerProcess
 
-DEADLINE = 60.0
-
-
-class Child:
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def hears(self) -> str:
-        assert self._process.stdout is not None
-        async with asyncio.timeout(DEADLINE):
-            return (await self._process.stdout.readline()).decode().rstrip("\n")
-
-    def tell(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"\n")
-
-    async def kill(self) -> list[str]:
-        """What it had said whole and was not yet heard."""
-        if self._process.returncode is None:
-            self._process.kill()
-        return (await self.end())[:-1]
-
-    async def end(self) -> list[str]:
-        async with asyncio.timeout(DEADLINE):
-            out, err = await self._process.communicate()
-        assert self._process.returncode in {0, -9}, err.decode()
-        return out.decode().split("\n")
-
-
-Start = Callable[[str], Awaitable[Child]]
+Start = Callable[[str], Awaitable[LedgerProcess]]
 
 
 @pytest.fixture
@@ -60,27 +28,16 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def start(path: Path) -> AsyncIterator[Start]:
-    processes: list[asyncio.subprocess.Process] = []
+    processes: list[LedgerProcess] = []
 
-    async def begin(role: str) -> Child:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            ledger_process.__file__,
-            role,
-            str(path),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=1 << 20,
-        )
+    async def begin(role: str) -> LedgerProcess:
+        process = await LedgerProcess.start(role, path)
         processes.append(process)
-        return Child(process)
+        return process
 
     yield begin
     for process in processes:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+        await process.aclose()
 
 
 async def reopened(path: Path) -> SqlLedger:
@@ -103,7 +60,7 @@ async def test_killed_at_any_step(path: Path, start: Start, steps: int, during: 
     said += await child.kill()
     assert said == list(STEPS[: len(said)])
 
-    # The step that it was killed in is there wholly or not at all.
+    # Of the step that it was killed in, everything is there or nothing.
     ledger = await reopened(path)
     states = [None, None, None, INTENDED, PUT, VERIFIED, VERIFIED]
     possible = states[len(said) : len(said) + 1 + during]
@@ -111,8 +68,8 @@ async def test_killed_at_any_step(path: Path, start: Start, steps: int, during: 
     assert record in possible
     outcomes = await ledger.outcomes()
     assert outcomes == ((OUTCOME,) if record == VERIFIED else ())
-    if "seen" in said:
-        assert await ledger.seen_versions("openai") == SEEN
+    if "remember" in said:
+        assert await ledger.acted_on("openai") == ACTED_ON
 
     async with ledger.lock("openai"):
         run = await ledger.last_run("openai")
@@ -167,28 +124,6 @@ async def test_killed_inside_a_migration(path: Path, start: Start) -> None:
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
 
 
-async def test_a_second_process_is_refused_until_the_first_is_dead(
-    path: Path, start: Start
-) -> None:
-    child = await start("story")
-    await child.hears()
-    child.tell()
-    assert await child.hears() == "begin"
-    ledger = await SqlLedger.open(path, lambda: NOW)
-    with pytest.raises(RunInProgress, match="run-dead") as refused:
-        await ledger.lock("openai").__aenter__()
-    assert refused.value.run_id == RUN.id
-    async with ledger.lock("another"):
-        run = await ledger.last_run("openai")
-    assert run == RUN, "it is under way, so nobody may close it"
-    await child.kill()
-    async with ledger.lock("openai"):
-        run = await ledger.last_run("openai")
-    assert run is not None
-    assert run.result is RunResult.INTERRUPTED
-    await ledger.aclose()
-
-
 async def test_a_crowd_that_starts_at_once_makes_one_ledger_and_one_key(
     path: Path, start: Start
 ) -> None:
@@ -210,7 +145,7 @@ async def test_a_crowd_that_starts_at_once_makes_one_ledger_and_one_key(
     }
 
 
-async def test_a_full_disk_is_said_loses_nothing_and_passes(path: Path, start: Start) -> None:
+async def test_a_full_disk_is_reported_and_loses_nothing(path: Path, start: Start) -> None:
     child = await start("full")
     told = json.loads((await child.end())[0])
     assert len(told["said"]) == 2, "the write that fails, and the probe after it"

@@ -88,20 +88,22 @@ def connection(number: int, now: datetime) -> ConnectionView:
     kind, type_, endpoint = KINDS[number % len(KINDS)]
     name = f"{kind}-{number // len(KINDS) + 1:03d}"
     broken = name == BROKEN
+    put_at = now - (number % 23) * HOUR - timedelta(days=number % 11)
     return ConnectionView(
         target="prod-us-east-1",
         connection=name,
         rotation=kind,
         phase="INVALID_AUTH" if broken else "READY",
         stage="failed" if broken else "verified",
-        rotated_at=now - (number % 23) * HOUR - timedelta(days=number % 11),
-        verified_at=now - (number % 23) * HOUR,
+        rotated_at=put_at - timedelta(days=7) if broken else put_at,
+        verified_at=put_at - timedelta(days=7) if broken else put_at,
         secret_version="7",
         error="INVALID_AUTH: the endpoint answered 401" if broken else None,
         run="20261121T030000Z-openai-3fa2c1",
         type=type_,
         endpoint=endpoint,
         too_old=number == 3,
+        put_at=put_at,
     )
 
 

@@ -13,10 +13,10 @@ from rotator.clock import SystemClock
 from rotator.config.models import Config
 from rotator.daemon.compose import SourcePool, open_context, open_ledger
 from rotator.leases.keeper import Keeper
-from rotator.ledger import SqlLedger
 from rotator.model.events import Event
 from rotator.model.lease import HeldLease, LeaseState
 from rotator.model.run import Outcome, Run, RunResult
+from rotator.ports import LedgerReader
 from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order, execute, new_run
 from rotator.rotation.survey import Survey, survey
@@ -42,7 +42,7 @@ class Process:
     """What one process of rotator has: a RunContext, and a keeper with its short memory."""
 
     context: RunContext
-    ledger: SqlLedger
+    ledger: LedgerReader
     clock: MovedClock
     events: list[Event]
     keeper: Keeper = field(default_factory=Keeper)

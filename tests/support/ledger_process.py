@@ -1,7 +1,7 @@
 """A process that uses a ledger, for tests to kill: `python ledger_process.py ROLE PATH`.
 
-It prints a line for each thing that it was told is durable. Where it waits, it waits for a line
-on standard input, and whoever kills it meanwhile knows what it was doing.
+It prints a line for each write that the ledger says is durable. It waits for a line on standard
+input before each step, so whoever kills it knows what it was doing.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from rotator.ledger import SqlLedger, fingerprint_key
 from rotator.ledger.engine import Database
 from rotator.ledger.schema import MIGRATIONS, runs
 from rotator.model.record import Record, Stage
-from rotator.model.run import Outcome, Result, Run
+from rotator.model.run import ActedOn, Outcome, Result, Run, Settlement
 from rotator.model.secret import SecretRef
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RUN = Run("run-dead", "openai", "schedule", NOW)
 INTENDED = Record("prod", "a", "openai", Stage.INTENDED, "f", "2", None, "7", RUN.id, NOW)
-PUT = replace(INTENDED, stage=Stage.PUT, resource_version="8")
+PUT = replace(INTENDED, stage=Stage.PUT, resource_version="8", put_at=NOW)
 VERIFIED = replace(PUT, stage=Stage.VERIFIED, verified_fingerprint="f", verified_at=NOW)
 OUTCOME = Outcome(RUN.id, "openai", "prod", "a", Result.ROTATED, "READY", NOW)
-SEEN = {SecretRef("vault", "flink/openai"): "2"}
+ACTED_ON = {("prod", "a"): ActedOn(SecretRef("vault", "flink/openai"), "2")}
 
-STEPS = ("begin", "seen", "intend", "put", "settle", "finish")
+STEPS = ("begin", "remember", "intend", "put", "settle", "finish")
 """What a run of one connection writes, in this order."""
 
 
 def say(text: str) -> None:
-    """One write, so that a line is there whole or in part, and never out of order."""
+    """Print a line with one write, so that lines never mix."""
     os.write(1, text.encode() + b"\n")
 
 
@@ -47,14 +47,14 @@ def told() -> bool:
 
 
 async def story(path: Path) -> None:
-    """One run, step by step, each when told."""
+    """Take the steps of one run, each when told."""
     ledger = await SqlLedger.open(path, lambda: NOW)
     acts: dict[str, Callable[[], Awaitable[None]]] = {
         "begin": lambda: ledger.begin(RUN),
-        "seen": lambda: ledger.seen("openai", SEEN),
-        "intend": lambda: ledger.intend(INTENDED),
-        "put": lambda: ledger.put(PUT),
-        "settle": lambda: ledger.settle(VERIFIED, OUTCOME),
+        "remember": lambda: ledger.remember("openai", ACTED_ON),
+        "intend": lambda: ledger.write(INTENDED),
+        "put": lambda: ledger.write(PUT),
+        "settle": lambda: ledger.settle([Settlement(VERIFIED, OUTCOME)]),
         "finish": lambda: ledger.finish(replace(RUN, finished_at=NOW)),
     }
     async with ledger.lock("openai"):
@@ -68,23 +68,22 @@ async def story(path: Path) -> None:
 
 
 async def many(path: Path) -> None:
-    """64 at once, without end."""
+    """Write 64 records at once, without end."""
     ledger = await SqlLedger.open(path, lambda: NOW)
 
     async def endless(task: int) -> None:
         for number in range(1_000_000):
             name = f"{task}-{number}"
-            await ledger.intend(replace(INTENDED, connection=name))
-            await ledger.settle(
-                replace(VERIFIED, connection=name), replace(OUTCOME, connection=name)
-            )
+            await ledger.write(replace(INTENDED, connection=name))
+            settled = replace(VERIFIED, connection=name), replace(OUTCOME, connection=name)
+            await ledger.settle([Settlement(*settled)])
             say(name)
 
     await asyncio.gather(*(endless(task) for task in range(64)))
 
 
 def inside(path: Path) -> None:
-    """In the middle of a transaction."""
+    """Stop in the middle of a transaction."""
     with Database(path).transaction() as connection:
         connection.execute(
             runs.insert().values(
@@ -96,7 +95,7 @@ def inside(path: Path) -> None:
 
 
 def migrate(path: Path) -> None:
-    """In the middle of a step that leads to a later schema."""
+    """Stop in the middle of a step that leads to a later schema."""
 
     def step() -> Iterator[str]:
         yield "ALTER TABLE runs ADD COLUMN extra TEXT"
@@ -108,7 +107,7 @@ def migrate(path: Path) -> None:
 
 
 async def start(path: Path) -> None:
-    """As any process does that finds no ledger, and no key, or both."""
+    """Start as any process does that finds neither a ledger nor a key."""
     say("ready")
     told()
     ledger = await SqlLedger.open(path, lambda: NOW)
@@ -119,7 +118,7 @@ async def start(path: Path) -> None:
 
 
 async def full(path: Path) -> None:
-    """On a disk that is full for a while: the limit of file size says the same in other words."""
+    """Write on a disk that is full for a while; a limit of file size stands for the disk."""
     ledger = await SqlLedger.open(path, lambda: NOW)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)

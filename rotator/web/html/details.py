@@ -50,11 +50,17 @@ def _facts(view: ConnectionView | None, target: str, now: datetime) -> h.Element
         ("Rotation", view.rotation or "none"),
         ("State", parts.stage(view.stage)),
         ("Why", view.error or "-"),
-        ("Credential put", [parts.moment(view.rotated_at, now), old]),
-        ("Seen READY after it", parts.moment(view.verified_at, now)),
+        ("Credential put", [_put(view, now), old]),
+        ("Seen READY after it", parts.moment(view.verified_at, now) if view.verified else "no"),
         ("Secret version", view.secret_version or "-"),
         ("Last run", parts.run_link(view.run, view.run) or "-"),
     )
+
+
+def _put(view: ConnectionView, now: datetime) -> h.Node:
+    if view.put_at is None:
+        return "never"
+    return [parts.moment(view.put_at, now), ", verified" if view.verified else ", not verified"]
 
 
 def _history(outcomes: Sequence[Outcome], now: datetime) -> h.Node:

@@ -202,7 +202,11 @@ def _connection(view: ConnectionView, now: datetime) -> Sequence[h.Node]:
         view.type or "",
         view.rotation,
         parts.phase(view.phase),
-        [parts.age(view.rotated_at, now), old],
+        [
+            parts.age(view.put_at, now),
+            ", not verified" if view.put_at and not view.verified else None,
+            old,
+        ],
         parts.stage(view.stage),
         view.error or "",
     )

@@ -21,10 +21,11 @@ from rotator.daemon.health import CLOCKS_PARTED, STALLED_AFTER, Clocks, Contacts
 from rotator.daemon.runner import Runner
 from rotator.daemon.snapshots import Snapshots
 from rotator.daemon.state import DaemonState
+from rotator.ledger import FingerprintKey, SqlLedger
 from rotator.model.connection import Connection
 from rotator.model.events import Listed, RequestAnswered, SourceRead, TokenSeen
 from rotator.model.record import Record, Stage
-from rotator.model.run import Outcome, Result
+from rotator.model.run import Outcome, Result, Settlement
 from rotator.observe.listings import Listings
 from rotator.observe.live import Live
 from tests.support.deployment import Deployment
@@ -49,31 +50,46 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-async def state_of(config: Config, clock: MovedClock) -> AsyncIterator[MakeState]:
+async def opened(
+    config: Config, clock: MovedClock
+) -> AsyncIterator[tuple[SqlLedger, FingerprintKey]]:
+    async with open_ledger(config.ledger, clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def ledger(opened: tuple[SqlLedger, FingerprintKey]) -> SqlLedger:
+    return opened[0]
+
+
+@pytest.fixture
+async def state_of(
+    config: Config, clock: MovedClock, opened: tuple[SqlLedger, FingerprintKey]
+) -> AsyncIterator[MakeState]:
     contacts = Contacts(clock.monotonic())
-    async with open_ledger(config.ledger, clock) as (ledger, key):
-        pool = SourcePool(key, contacts, clock)
-        snapshots = Snapshots(lambda new: open_context(new, ledger, pool, contacts, clock))
-        await snapshots.replace(config)
+    ledger, key = opened
+    pool = SourcePool(key, contacts, clock)
+    snapshots = Snapshots(lambda new: open_context(new, ledger, pool, contacts, clock))
+    await snapshots.replace(config)
 
-        def make(candidate: Elector | None) -> DaemonState:
-            runner = Runner(snapshots.borrow, asyncio.Event())
-            clocks = Clocks.of(clock)
-            return DaemonState(
-                snapshots,
-                ledger,
-                runner,
-                contacts,
-                clock,
-                lambda _: None,
-                clocks,
-                Listings(),
-                Live(),
-                candidate,
-            )
+    def make(candidate: Elector | None) -> DaemonState:
+        runner = Runner(snapshots.borrow, asyncio.Event())
+        clocks = Clocks.of(clock)
+        return DaemonState(
+            snapshots,
+            ledger,
+            runner,
+            contacts,
+            clock,
+            lambda _: None,
+            clocks,
+            Listings(),
+            Live(),
+            candidate,
+        )
 
-        yield make
-        await snapshots.aclose()
+    yield make
+    await snapshots.aclose()
 
 
 @pytest.fixture
@@ -205,11 +221,11 @@ def listed(state: DaemonState, *names: str, rotation: str = "openai", phase: str
 
 
 async def test_connections_are_those_on_record_and_those_seen(
-    state_of: MakeState, clock: MovedClock
+    state_of: MakeState, ledger: SqlLedger, clock: MovedClock
 ) -> None:
     state = state_of(None)
     for name, error in (("known", None), ("gone", None), ("broken", "INVALID_AUTH: 401")):
-        await state.ledger.put(record(name, clock, error=error))
+        await ledger.write(record(name, clock, error=error))
     before = {view.connection: view for view in await state.connections()}
     assert set(before) == {"known", "gone", "broken"}, "before a look nobody knows what is gone"
     assert before["known"].type is None
@@ -233,11 +249,34 @@ async def test_connections_are_those_on_record_and_those_seen(
     assert not views["new"].too_old, "nobody knows how old what it has is"
 
 
-async def test_what_a_connection_went_through(state_of: MakeState, clock: MovedClock) -> None:
+async def test_a_bad_credential_tells_when_it_was_put(
+    state_of: MakeState, ledger: SqlLedger, clock: MovedClock
+) -> None:
+    at = clock.now()
+    bad = record("a", clock, stage=Stage.FAILED, put_at=at, rotated_at=None, verified_at=None)
+    await ledger.write(bad)
+    (view,) = await state_of(None).connections()
+    assert (view.stage, view.put_at, view.verified) == ("failed", at, False)
+
+
+async def test_what_is_known_to_be_gone_is_not_shown_unless_it_is_back(
+    state_of: MakeState, ledger: SqlLedger, clock: MovedClock
+) -> None:
+    state = state_of(None)
+    await ledger.write(record("a", clock, put_at=clock.now(), gone_at=clock.now()))
+    assert await state.connections() == []
+    listed(state, "a")
+    (view,) = await state.connections()
+    assert (view.stage, view.put_at) == ("unknown", None), "it was made again, and nothing was put"
+
+
+async def test_what_a_connection_went_through(
+    state_of: MakeState, ledger: SqlLedger, clock: MovedClock
+) -> None:
     state = state_of(None)
     done = Outcome("run-1", "openai", "sandbox", "a", Result.ROTATED, "READY", clock.now())
     for outcome in (done, replace(done, target="other"), replace(done, run_id="run-2")):
-        await state.ledger.settle(None, outcome)
+        await ledger.settle([Settlement(None, outcome)])
     assert [each.run_id for each in await state.outcomes("sandbox", "a")] == ["run-2", "run-1"]
     assert await state.outcomes("sandbox", "*") == (), "a name is no glob here"
 

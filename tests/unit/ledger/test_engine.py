@@ -1,4 +1,4 @@
-"""Opening a ledger: made private, led to the present schema, and nobody else's file touched."""
+"""Opening a ledger: it is private, it is migrated, and files of others are left alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rotator.errors import LedgerError
 from rotator.ledger import SqlLedger, fingerprint_key
 from rotator.ledger.engine import Database
 from rotator.ledger.schema import APPLICATION_ID, MIGRATIONS, metadata
-from tests.unit.ledger.values import NOW, RECORD, RUN, now
+from tests.support.ledger_values import RECORD, RUN, now
 
 NEXT = ("ALTER TABLE connections ADD COLUMN owner TEXT", "CREATE TABLE owners (name TEXT)")
-"""A step as a later version may take it."""
+"""A step that a later version could add."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def pragma(path: Path, name: str) -> object:
 # Made
 
 
-def test_a_new_ledger_says_whose_it_is_and_survives_a_power_cut(path: Path) -> None:
+def test_a_new_ledger_is_marked_and_durable(path: Path) -> None:
     database = Database(path)
     with database.transaction() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2, "FULL"
@@ -51,7 +51,7 @@ def test_a_new_ledger_says_whose_it_is_and_survives_a_power_cut(path: Path) -> N
     assert pragma(path, "integrity_check") == "ok"
 
 
-def test_the_steps_lead_to_the_tables_that_are_used(path: Path) -> None:
+def test_the_migrations_create_the_tables_that_are_used(path: Path) -> None:
     Database(path).close()
     for table in metadata.sorted_tables:
         made = ask(path, f"PRAGMA table_info({table.name})")
@@ -83,19 +83,19 @@ async def test_the_files_are_private_whatever_the_umask(path: Path) -> None:
 @pytest.mark.parametrize("name", ["50%25.db", "a b#c.db", "x?mode=ro", "ü.db", ":memory:"])
 async def test_any_name_is_the_name_of_the_file(tmp_path: Path, name: str) -> None:
     ledger = await SqlLedger.open(tmp_path / name, now)
-    await ledger.intend(RECORD)
+    await ledger.write(RECORD)
     await ledger.aclose()
     assert ask(tmp_path / name, "SELECT connection FROM connections") == [("a",)]
     assert {file.name for file in tmp_path.iterdir()} == {name, f"{name}.lock"}
 
 
-# Led to the present schema
+# Migrated
 
 
-async def test_an_older_ledger_is_led_on_with_all_that_it_holds(path: Path) -> None:
+async def test_a_migration_keeps_what_the_ledger_holds(path: Path) -> None:
     ledger = await SqlLedger.open(path, now)
     await ledger.begin(RUN)
-    await ledger.intend(RECORD)
+    await ledger.write(RECORD)
     await ledger.aclose()
 
     Database(path, steps=(*MIGRATIONS, NEXT)).close()
@@ -104,26 +104,6 @@ async def test_an_older_ledger_is_led_on_with_all_that_it_holds(path: Path) -> N
     assert ask(path, query) == [("a", RECORD.fingerprint, None)]
     assert ask(path, "SELECT id FROM runs") == [(RUN.id,)]
     Database(path, steps=(*MIGRATIONS, NEXT)).close()
-
-
-async def test_what_was_verified_before_leases_keeps_its_version(path: Path) -> None:
-    Database(path, steps=MIGRATIONS[:1]).close()
-    with sqlite3.connect(path) as db:
-        for name, stage in (("a", "verified"), ("b", "failed")):
-            values = ("prod", name, "openai", stage, "f", "v7", "run-1", NOW.isoformat())
-            db.execute(
-                "INSERT INTO connections (target, connection, rotation, stage, fingerprint,"
-                " secret_version, run_id, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            )
-    db.close()
-    ledger = await SqlLedger.open(path, now)
-    found = await ledger.records("prod")
-    assert {name: record.verified_version for name, record in found.items()} == {
-        "a": "v7",
-        "b": None,
-    }
-    await ledger.aclose()
 
 
 def test_a_step_that_fails_undoes_all_of_them(path: Path) -> None:
@@ -146,7 +126,7 @@ def test_a_newer_ledger_is_refused_and_left_alone(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-# Nobody else's file
+# Files of others
 
 
 def _text(path: Path) -> None:
@@ -176,19 +156,19 @@ def _theirs(*statements: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        pytest.param(_text, "no ledger of rotator", id="text"),
+        pytest.param(_text, "not a ledger of rotator", id="text"),
         pytest.param(_half_a_ledger, "damaged", id="half a ledger"),
         pytest.param(_scrambled_ledger, "damaged", id="scrambled"),
-        pytest.param(_theirs("CREATE TABLE theirs (x)"), "no ledger of rotator", id="tables"),
+        pytest.param(_theirs("CREATE TABLE theirs (x)"), "not a ledger of rotator", id="tables"),
         pytest.param(
             _theirs("CREATE TABLE runs (x)", "PRAGMA user_version = 1"),
-            "no ledger of rotator",
+            "not a ledger of rotator",
             id="tables of the same name and version",
         ),
-        pytest.param(_theirs("PRAGMA application_id = 7"), "no ledger of rotator", id="marked"),
+        pytest.param(_theirs("PRAGMA application_id = 7"), "not a ledger of rotator", id="marked"),
     ],
 )
-def test_what_is_no_ledger_is_refused_and_left_alone(
+def test_a_file_that_is_not_a_ledger_is_refused_and_left_alone(
     path: Path, make: Callable[[Path], None], words: str
 ) -> None:
     make(path)
@@ -211,11 +191,11 @@ def test_places_that_cant_be(tmp_path: Path) -> None:
         "nowhere/ledger.db": "the folder .*nowhere does not exist; make it first",
         ".": "this is a folder",
         "file/ledger.db": "can't be written: Not a directory",
-        "pipe": "no ordinary file",
-        "/dev/null": "no ordinary file",
+        "pipe": "not a regular file",
+        "/dev/null": "not a regular file",
         "/proc/ledger.db": "can't be written",
         "x" * 300: "can't be written: File name too long",
-        "a\0b": "is no path",
+        "a\0b": "is not a path",
     }.items():
         with pytest.raises(LedgerError, match=words):
             Database(tmp_path / place)
@@ -230,7 +210,7 @@ def test_locked_while_it_is_opened(path: Path) -> None:
     Database(path, busy=0.05).close()
 
 
-def test_someone_who_opens_it_and_never_ends(path: Path) -> None:
+def test_another_process_that_never_finishes_opening_it(path: Path) -> None:
     from filelock import FileLock
 
     with (

@@ -1,4 +1,4 @@
-"""The key of fingerprints: made once, never half, never shown."""
+"""The key of fingerprints is created once and complete, and is never shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rotator.ledger import FingerprintKey, fingerprint_key
     [b"", b"\n", b"abc\n", b"\xff\xfe" * 40, b"00" * 8, b"0" * 63, b"nothexadecimal " * 4],
     ids=["empty", "blank", "short", "bytes", "8 bytes", "half written", "text"],
 )
-def test_a_key_that_is_none_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_holds_no_key_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "key"
     path.write_bytes(content)
     with pytest.raises(LedgerError, match="fingerprint key") as refused:
@@ -50,7 +50,7 @@ def test_it_is_made_once_whole_and_private(tmp_path: Path) -> None:
 
 
 def test_a_mounted_secret_may_be_readable_by_others(tmp_path: Path) -> None:
-    """As the kubelet mounts it: mode 0644, behind a link, with or without a newline."""
+    """The kubelet mounts it with mode 0644 behind a link, with or without a newline."""
     key = fingerprint_key(tmp_path / "key")
     (tmp_path / "data").write_text(key.key.hex())
     (tmp_path / "data").chmod(0o644)
@@ -70,7 +70,7 @@ def test_fingerprints_are_of_the_data_alone() -> None:
 
 
 def test_a_fingerprint_stays_the_same_over_versions() -> None:
-    """A change here would put every credential of every user once more."""
+    """A change here would update every credential of every user once more."""
     known = FingerprintKey(bytes(range(32))).fingerprint({"api-key": "schl\u00fcssel"})
     assert known == "10aa06fa16511d084f364f0aa9ee2e400169f27ce64f9d66e51467d32b807bdc"
 

@@ -1,4 +1,4 @@
-"""Many write at once: nobody is lost, held up or taken along by another."""
+"""Many callers write at once, and none loses or delays the work of another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rotator.errors import LedgerError
 from rotator.ledger import SqlLedger
 from rotator.ledger.engine import Database
 from rotator.ledger.writer import Writer
-from tests.unit.ledger.values import RECORD, RUN, now
+from tests.support.ledger_values import RECORD, RUN, now
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def ledger(writer: Writer, path: Path) -> SqlLedger:
 
 
 class Held:
-    """Work that keeps the writer's thread until it is let go."""
+    """Work that occupies the writer's thread until it is released."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -62,7 +62,7 @@ async def test_many_at_once_share_a_transaction_and_none_is_lost(
     first = asyncio.create_task(writer.do(held))
     await asyncio.to_thread(held.begun.wait)
     names = [f"c-{number}" for number in range(300)]
-    asking: list[Any] = [ledger.intend(replace(RECORD, connection=name)) for name in names]
+    asking: list[Any] = [ledger.write(replace(RECORD, connection=name)) for name in names]
     asking += [writer.do(note) for _ in range(300)]
     gathered = asyncio.gather(*asking)
     await asyncio.sleep(0)
@@ -77,8 +77,8 @@ async def test_one_that_cant_be_written_doesnt_take_the_others_with_it(ledger: S
     bad = replace(RECORD, connection="bad", fingerprint=None)  # type: ignore[arg-type] # on purpose
     answers = await asyncio.gather(
         ledger.check(),
-        ledger.intend(RECORD),
-        ledger.intend(bad),
+        ledger.write(RECORD),
+        ledger.write(bad),
         ledger.begin(RUN),
         ledger.begin(RUN),
         return_exceptions=True,
@@ -89,24 +89,14 @@ async def test_one_that_cant_be_written_doesnt_take_the_others_with_it(ledger: S
     assert await ledger.runs() == (RUN,)
 
 
-async def test_an_error_shows_no_statement_and_no_parameter(ledger: SqlLedger) -> None:
-    bad = replace(RECORD, rotation=None, error="canary")  # type: ignore[arg-type] # on purpose
-    with pytest.raises(LedgerError) as raised:
-        await ledger.intend(bad)
-    assert raised.value.__cause__ is None
-    assert raised.value.__suppress_context__
-    assert "canary" not in str(raised.value)
-    assert "INSERT" not in str(raised.value)
-
-
-async def test_whoever_is_cancelled_loses_nothing_and_holds_up_nobody(
+async def test_a_cancelled_caller_loses_nothing_and_delays_no_other(
     writer: Writer, ledger: SqlLedger
 ) -> None:
     held = Held()
     first = asyncio.create_task(writer.do(held))
     await asyncio.to_thread(held.begun.wait)
     tasks = [
-        asyncio.create_task(ledger.intend(replace(RECORD, connection=f"c-{number}")))
+        asyncio.create_task(ledger.write(replace(RECORD, connection=f"c-{number}")))
         for number in range(10)
     ]
     await asyncio.sleep(0)
@@ -118,17 +108,17 @@ async def test_whoever_is_cancelled_loses_nothing_and_holds_up_nobody(
     assert len(await ledger.records("prod")) == 10
 
 
-async def test_what_was_asked_before_the_end_is_written_and_then_nothing(
+async def test_closing_writes_what_was_asked_for_and_nothing_more(
     writer: Writer, ledger: SqlLedger, path: Path
 ) -> None:
     held = Held()
     first = asyncio.create_task(writer.do(held))
     await asyncio.to_thread(held.begun.wait)
-    last = asyncio.create_task(ledger.intend(RECORD))
+    last = asyncio.create_task(ledger.write(RECORD))
     await asyncio.sleep(0)
     closing_ = asyncio.create_task(ledger.aclose())
     await asyncio.sleep(0)
-    with pytest.raises(LedgerError, match="closed already"):
+    with pytest.raises(LedgerError, match="is closed"):
         await ledger.check()
     held.release.set()
     await asyncio.gather(first, last, closing_)
@@ -139,15 +129,15 @@ async def test_what_was_asked_before_the_end_is_written_and_then_nothing(
     await again.aclose()
 
 
-def test_who_writes_while_the_loop_cancels_its_tasks_is_answered(path: Path) -> None:
-    """As asyncio.run does at its end, in whatever order."""
+def test_writes_are_answered_while_the_loop_cancels_its_tasks(path: Path) -> None:
+    """asyncio.run cancels tasks at its end, in any order."""
     ended: list[str] = []
 
     async def writes_at_its_end(ledger: SqlLedger, name: str) -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            await ledger.intend(replace(RECORD, connection=name))
+            await ledger.write(replace(RECORD, connection=name))
             ended.append(name)
 
     async def main() -> SqlLedger:
@@ -168,7 +158,7 @@ def test_who_writes_while_the_loop_cancels_its_tasks_is_answered(path: Path) -> 
     assert len(ended) == 5
 
 
-async def test_locked_by_another_program_all_are_told_after_one_wait(
+async def test_while_another_program_locks_it_all_callers_wait_once(
     ledger: SqlLedger, path: Path
 ) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -176,7 +166,7 @@ async def test_locked_by_another_program_all_are_told_after_one_wait(
         loop = asyncio.get_running_loop()
         before = loop.time()
         answers = await asyncio.gather(
-            *(ledger.intend(RECORD) for _ in range(100)), return_exceptions=True
+            *(ledger.write(RECORD) for _ in range(100)), return_exceptions=True
         )
         assert loop.time() - before < 100 * 0.05, "each waited for itself"
         assert {str(answer) for answer in answers} == {
@@ -184,7 +174,7 @@ async def test_locked_by_another_program_all_are_told_after_one_wait(
         }
         with pytest.raises(LedgerError, match="locked"):
             await ledger.check()
-    await ledger.intend(RECORD)
+    await ledger.write(RECORD)
     assert await ledger.all_records() == (RECORD,)
 
 
@@ -206,15 +196,15 @@ async def test_the_probe_writes_a_page_and_the_file_stays_as_it_is(
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-async def test_a_ledger_that_was_taken_away_is_noticed(
+async def test_a_file_that_is_moved_or_replaced_is_noticed(
     ledger: SqlLedger, path: Path, replaced: bool
 ) -> None:
-    """SQLite would go on, and every record be lost with the file's last name."""
+    """SQLite would go on writing to a file that no other process can find."""
     await ledger.begin(RUN)
     aside = path.rename(path.with_name("aside.db"))
     if replaced:
         path.write_bytes(b"")
-    for refused in (ledger.check(), ledger.intend(RECORD), ledger.runs()):
+    for refused in (ledger.check(), ledger.write(RECORD), ledger.runs()):
         with pytest.raises(LedgerError, match="moved, removed or replaced"):
             await refused
     aside.replace(path)

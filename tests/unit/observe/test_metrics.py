@@ -300,7 +300,9 @@ def test_a_restart_loses_nothing_that_the_ledger_knows() -> None:
         "prod", "a", "openai", Stage.VERIFIED, "f", "v", "2", "1", "run", NOW,
         rotated_at=NOW, verified_at=LATER,
     )  # fmt: skip
-    metrics.restore([record, replace(record, rotation="former")], [RUN], [RUN])
+    gone = replace(record, connection="gone", gone_at=LATER)
+    metrics.restore([record, replace(record, rotation="former"), gone], [RUN], [RUN])
+    assert 'connection="gone"' not in text_of(metrics)
     labels = {"target": "prod", "connection": "a", "rotation": "openai"}
     rotated = value(metrics, "rotator_connection_last_rotated_timestamp_seconds", **labels)
     assert rotated == NOW.timestamp()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -323,6 +324,36 @@ async def test_a_connection_and_a_run_have_pages(
     assert 'href="connection?target=prod&amp;name=chat"' in run.text
     assert (await client.get("/run?id=other")).status_code == 404
     assert (await client.get("/run")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "put", "ready"),
+    [
+        ({}, "5 min ago, verified", "4 min ago"),
+        ({"stage": "put", "verified_at": None}, "5 min ago, not verified", "no"),
+        ({"stage": "failed", "verified_at": -3600}, "5 min ago, not verified", "no"),
+        ({"stage": "intended"}, "5 min ago, verified", "4 min ago"),
+        ({"stage": "refused", "put_at": None, "verified_at": None}, "never", "no"),
+        ({"stage": "verified", "put_at": None, "verified_at": None}, "never", "no"),
+    ],
+    ids=["verified", "put", "failed", "another under way", "refused", "adopted"],
+)
+async def test_what_was_put_says_when_and_whether_it_was_verified(
+    client: httpx.AsyncClient, state: HeldState, changes: dict[str, Any], put: str, ready: str
+) -> None:
+    moment = datetime.now(UTC) - timedelta(minutes=5, seconds=30)
+    seconds = {"put_at": 0, "verified_at": 60, **changes}
+    times = {
+        name: moment + timedelta(seconds=seconds[name]) if seconds[name] is not None else None
+        for name in ("put_at", "verified_at")
+    }
+    state.held = (replace(connection("chat-1"), **{**changes, **times}),)
+    page = await client.get("/connection?target=prod&name=chat-1")
+    told = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page.text))
+    text = {name: re.sub(r"<[^>]*>", "", said) for name, said in told.items()}
+    assert (text["Credential put"], text["Seen READY after it"]) == (put, ready)
+    (view,) = (await client.get("/api/v1/connections")).json()["connections"]
+    assert view["put_at"] == (times["put_at"].isoformat() if times["put_at"] else None)
 
 
 async def test_nothing_is_loaded_from_elsewhere_and_what_is_loaded_may_be_kept(

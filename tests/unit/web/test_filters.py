@@ -19,7 +19,9 @@ def view(name: str, phase: str | None = "READY", days: float = 1, **more: str) -
         rotation=more.get("rotation", "openai"),
         phase=phase,
         stage="verified",
-        rotated_at=NOW - timedelta(days=days) if days else None,
+        # An order by age goes by what is in place, verified or not.
+        rotated_at=None,
+        put_at=NOW - timedelta(days=days) if days else None,
         verified_at=None,
         secret_version=None,
         error=more.get("error"),
