@@ -36,7 +36,7 @@ from rotator.model.run import Outcome, Run
 from rotator.model.source import SourceState
 from rotator.observe.tracing import traced
 from rotator.ports import Observer
-from rotator.remedy import todo
+from rotator.remedy import remedy
 from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order, execute, new_run
 from rotator.rotation.survey import Survey, survey
@@ -136,8 +136,8 @@ async def _rotated(
         if isinstance(result, BaseException):
             raise result
         cause = causes[result.id]
-        remedy = todo(cause, result.rotation) if cause is not None else None
-        runs.append(Ended(result, tuple(outcomes.get(result.id, ())), remedy))
+        what = remedy(cause, result.rotation) if cause is not None else None
+        runs.append(Ended(result, tuple(outcomes.get(result.id, ())), what))
     return runs
 
 

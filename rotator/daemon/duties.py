@@ -26,7 +26,7 @@ from rotator.observe import log as logs
 from rotator.observe.listings import Listings
 from rotator.observe.metrics import Metrics
 from rotator.ports import Clock
-from rotator.remedy import todo
+from rotator.remedy import remedy
 from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order
 from rotator.rotation.survey import examine_leased, look, probe_secrets
@@ -89,7 +89,7 @@ class Duties:
                 last = await self.ledger.last_run(rotation)
         except RotatorError as error:
             watch.failed(error)
-            what = {"todo": todo(error.cause, rotation)}
+            what = {"todo": remedy(error.cause, rotation)}
             log.warning("watch.failed", extra={"rotation": rotation} | error.fields() | what)
             return
         for ref, warning in watch.new_warnings(probes):
@@ -126,7 +126,7 @@ class Duties:
             await self._write_down_sources()
         except RotatorError as error:
             if str(error) != self._keep_failed:
-                what = {"todo": todo(error.cause)}
+                what = {"todo": remedy(error.cause)}
                 log.error("keep.failed", extra=error.fields() | what)  # noqa: TRY400 - one line
             self._keep_failed = str(error)
             return
@@ -201,7 +201,7 @@ class Duties:
                 answers = await asyncio.gather(*looks, return_exceptions=True)
             for name, trouble in zip(names, answers, strict=True):
                 if isinstance(trouble, RotatorError):
-                    place = {"rotation": name, "todo": todo(trouble.cause, name)}
+                    place = {"rotation": name, "todo": remedy(trouble.cause, name)}
                     log.warning("contact.failed", extra=place | trouble.fields())
                 elif trouble is not None:
                     raise trouble

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rotator.errors import Cause, NotLeading, RotatorError, RunInProgress
 from rotator.model.run import Run
-from rotator.remedy import todo
+from rotator.remedy import remedy
 from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order, execute, new_run
 
@@ -72,11 +72,13 @@ class Runner:
                 except RunInProgress as busy:
                     log.warning("run.skipped", extra=place | busy.fields())
                 except RotatorError as error:
-                    what = {"todo": todo(error.cause, run.rotation)}
+                    what = {"todo": remedy(error.cause, run.rotation)}
                     log.error("run.failed", extra=place | error.fields() | what)  # noqa: TRY400 - one line, without frames
         except Exception:
             # Of the traceback, the log takes the places alone: its frames can hold values.
-            log.exception("run.crashed", extra=place | {"todo": todo(Cause.INTERNAL, run.rotation)})
+            log.exception(
+                "run.crashed", extra=place | {"todo": remedy(Cause.INTERNAL, run.rotation)}
+            )
         finally:
             self._runs.pop(order.rotation, None)
             self._tasks.pop(order.rotation, None)

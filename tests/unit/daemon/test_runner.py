@@ -18,7 +18,7 @@ from rotator.daemon.compose import open_ledger
 from rotator.daemon.runner import Runner
 from rotator.errors import Cause
 from rotator.observe.lines import JsonLines
-from rotator.remedy import todo
+from rotator.remedy import remedy
 from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order
 from tests.support.configuration import configured
@@ -50,7 +50,7 @@ async def test_a_crash_is_one_line_with_its_place_and_without_its_words(
         "run": run.id,
         "rotation": "openai",
         "error": "RuntimeError",
-        "todo": todo(Cause.INTERNAL, "openai"),
+        "todo": remedy(Cause.INTERNAL, "openai"),
     }
     assert "daemon/test_runner.py:" in line["at"]
     assert CANARY not in str(line)
