@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from pydantic import BaseModel
-
-from rotator.config.models import Config, FromSecret
+from rotator.cli.opening import opened
+from rotator.config.models import Config
+from rotator.config.references import secret_references
 from rotator.coordination.lead_once import examine
 from rotator.errors import CredentialInvalid, PlanRefused, RotatorError, SourceError
 from rotator.model.connection import Connection
@@ -22,7 +21,7 @@ from rotator.rotation.context import RunContext
 from rotator.rotation.survey import Survey, survey
 
 
-class Verdict(StrEnum):
+class CheckResult(StrEnum):
     WORKS = "works"
     WARNING = "warning"
     """Missing, and rotator does with less."""
@@ -34,11 +33,20 @@ class Check:
     place: str
     """`source vault`, `target prod`, `rotation openai`."""
     what: str
-    verdict: Verdict
+    verdict: CheckResult
     problem: str = ""
+
+    @property
+    def fails(self) -> bool:
+        return self.verdict is CheckResult.FAILS
 
 
 Connections = Mapping[str, tuple[Connection, ...] | RotatorError]
+
+
+async def check_configured(config: Config) -> list[Check]:
+    async with opened(config) as context:
+        return await check_online(context)
 
 
 async def check_online(context: RunContext) -> list[Check]:
@@ -57,7 +65,7 @@ async def check_online(context: RunContext) -> list[Check]:
     )
     for name, findings in zip(context.sources, found, strict=True):
         checks += [_of_finding(f"source {name}", finding) for finding in findings]
-    failing = {check.place for check in checks if check.verdict is Verdict.FAILS}
+    failing = {check.place for check in checks if check.fails}
     for name in context.config.rotations:
         checks.append(await _rotation(context, name, failing))
     for finding in await examine(context.config.coordination):
@@ -74,9 +82,9 @@ def wants_policy(checks: list[Check]) -> bool:
 
 
 def _check(place: str, what: str, problem: str = "", *, required: bool = True) -> Check:
-    verdict = Verdict.WORKS
+    verdict = CheckResult.WORKS
     if problem:
-        verdict = Verdict.FAILS if required else Verdict.WARNING
+        verdict = CheckResult.FAILS if required else CheckResult.WARNING
     return Check(place, what, verdict, problem)
 
 
@@ -122,31 +130,12 @@ def _refs(config: Config, source: str, listed: Connections) -> list[SecretRef]:
                     except CredentialInvalid:
                         continue  # the rotation's own check says so
                     found[ref] = None
-    for place in references(config):
+    for place in secret_references(config):
         secret = place.secret
         if secret.source == source:
             ref = SecretRef(source, secret.path, secret.engine, secret.mount, secret.version)
             found[ref] = None
     return list(found)
-
-
-def references(config: Config) -> Iterator[FromSecret]:
-    """The `{secret: …}` of all settings."""
-
-    def walk(value: Any) -> Iterator[FromSecret]:
-        if isinstance(value, FromSecret):
-            yield value
-        elif isinstance(value, BaseModel):
-            for name in type(value).model_fields:
-                yield from walk(getattr(value, name))
-        elif isinstance(value, Mapping):
-            for item in value.values():
-                yield from walk(item)
-        elif isinstance(value, tuple):
-            for item in value:
-                yield from walk(item)
-
-    yield from walk(config)
 
 
 def _watched(config: Config, refs: list[SecretRef]) -> list[SecretRef]:

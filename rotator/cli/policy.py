@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rotator.cli.checks import references
 from rotator.config.engines import makes
 from rotator.config.models import AwsSource, Config, VaultSource
+from rotator.config.references import secret_references
 
 _MOUNTS = {"database": "database", "aws": "aws"}
 _PLACEHOLDER = re.compile(r"\{[a-z]+\}")
@@ -101,7 +101,7 @@ def _uses(config: Config, source: str) -> Iterator[_Use]:
                 watched=rule.watch is not None,
                 leased=secret.dynamic is not None,
             )
-    for reference in references(config):
+    for reference in secret_references(config):
         place = reference.secret
         if place.source == source:
             yield _Use("a setting", place.path, place.engine, place.mount, place.version)
