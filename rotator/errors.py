@@ -26,6 +26,7 @@
     ├── ValueUnavailable      a value that the configuration refers to can't be had now
     ├── CredentialInvalid     a secret and a connection type that don't fit: part of the plan
     ├── PlanRefused           the plan is unsafe: nothing was sent
+    │   └── NothingMatches        a filter on names matches no connection
     ├── RunInProgress         another run of the same rotation holds the lock
     ├── NotLeading            another process leads: it rotates
     ├── LedgerError           the record can't be read or written: nothing may start
@@ -38,6 +39,7 @@ written for the person who reads it, names the place, and holds no value.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -238,6 +240,17 @@ class PlanRefused(RotatorError):
     def __init__(self, message: str, cause: Cause) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class NothingMatches(PlanRefused):
+    """A filter on names of connections matches none of a rotation's connections."""
+
+    def __init__(self, rotation: str, glob: str, names: Iterable[str] = ()) -> None:
+        """`names` are those of the connections that the rotation does match."""
+        super().__init__(f"no connection of rotation {rotation} is named {glob}", Cause.MATCH)
+        self.rotation = rotation
+        self.glob = glob
+        self.names = tuple(names)
 
 
 class RunInProgress(RotatorError):

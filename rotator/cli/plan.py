@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rotator.cli.filter import no_such_connection
 from rotator.cli.opening import opened
 from rotator.config.models import Config
-from rotator.errors import PlanRefused
+from rotator.errors import NothingMatches, PlanRefused
 from rotator.model.plan import Change
 from rotator.rotation.survey import Survey, survey
 
@@ -32,22 +33,39 @@ class PlannedRotation:
 async def plan_now(
     config: Config, names: Sequence[str], *, only: str | None, force: bool
 ) -> list[PlannedRotation]:
+    """The plans of these rotations; `only` limits them to connections with such names.
+
+    Raises NoSuchConnection where `only` matches no connection of any of them.
+    """
     async with opened(config) as context:
         surveys = await asyncio.gather(
             *(survey(context, name, only=only, force=force) for name in names)
         )
-    return [_planned(seen, config) for seen in surveys]
+    unmatched = [] if only is None else _unmatched(surveys, only)
+    if unmatched and len(unmatched) == len(surveys):
+        raise no_such_connection(unmatched)
+    return [_planned(seen, config, filtered=only is not None) for seen in surveys]
 
 
-def _planned(seen: Survey, config: Config) -> PlannedRotation:
+def _unmatched(surveys: Iterable[Survey], only: str) -> list[NothingMatches]:
+    found = []
+    for seen in surveys:
+        if not seen.plan.changes and not seen.failures:
+            connections = (each for listed in seen.listed.values() for each in listed)
+            found.append(NothingMatches(seen.plan.rotation, only, (c.name for c in connections)))
+    return found
+
+
+def _planned(seen: Survey, config: Config, *, filtered: bool) -> PlannedRotation:
     plan = seen.plan
-    return PlannedRotation(
-        plan.rotation, plan.changes, plan.pending, tuple(_problems(seen, config))
-    )
+    problems = tuple(_problems(seen, config, filtered=filtered))
+    return PlannedRotation(plan.rotation, plan.changes, plan.pending, problems)
 
 
-def _problems(seen: Survey, config: Config) -> Iterable[str]:
+def _problems(seen: Survey, config: Config, *, filtered: bool) -> Iterable[str]:
     yield from (str(error) for error in seen.failures.values())
+    if filtered and not seen.plan.changes:
+        return  # it would not run, so it has nothing to refuse
     try:
         seen.plan.refuse_if_unsafe(config.rotations[seen.plan.rotation])
     except PlanRefused as refused:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 import click
 
+from rotator.cli.filter import no_such_connection
 from rotator.cli.opening import opened
 from rotator.cli.progress import progress
 from rotator.clock import SystemClock
 from rotator.config.models import Config
 from rotator.coordination.lead_once import leading_once
 from rotator.coordination.term import Term
-from rotator.errors import Cause
+from rotator.errors import Cause, NothingMatches
 from rotator.leases.keeper import Keeper
 from rotator.model.events import Event, RunFinished, Settled
 from rotator.model.run import Outcome, Run
@@ -61,7 +62,8 @@ async def rotate_now(
 ) -> list[FinishedRun]:
     """The runs of these rotations; one that can't start doesn't keep the others from running.
 
-    Raises NotLeading where another process leads.
+    Raises NotLeading where another process leads, and NoSuchConnection where `only` matches no
+    connection of any of them; a rotation without such a connection is left out.
     """
     async with leading_once(config.coordination, SystemClock(), _tell) as term:
         orders = [Order(name, "command", only, force) for name in names]
@@ -87,11 +89,21 @@ async def _rotated(config: Config, orders: Sequence[Order], term: Term) -> list[
             await keeper.tend(context)
             ended = await asyncio.gather(*(one(order) for order in orders), return_exceptions=True)
             await keeper.tend(context)
-    runs = []
+    return [collected.finished(run) for run in _runs(ended)]
+
+
+def _runs(ended: Sequence[Run | BaseException]) -> list[Run]:
+    """Without the rotations that the filter left out. Raises what kept any other from ending."""
+    runs, unmatched = [], []
     for result in ended:
-        if isinstance(result, BaseException):
+        if isinstance(result, NothingMatches):
+            unmatched.append(result)
+        elif isinstance(result, BaseException):
             raise result
-        runs.append(collected.finished(result))
+        else:
+            runs.append(result)
+    if unmatched and not runs:
+        raise no_such_connection(unmatched)
     return runs
 
 
