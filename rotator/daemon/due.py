@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from rotator.config.models import RotationConfig
 from rotator.config.ticks import scheduled_since
-from rotator.daemon.schedule import missed_while_down
+from rotator.daemon.ticker import missed_while_down
 from rotator.model.run import Run, RunResult
 
 CUT_OFF = timedelta(hours=1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from rotator.daemon.schedule import HEARTBEAT
+from rotator.daemon.ticker import HEARTBEAT
 from rotator.model.events import Event, RequestAnswered, SourceRead, TokenSeen
 from rotator.model.source import SourceState
 from rotator.ports import Clock

@@ -7,21 +7,16 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from rotator.clock import SystemClock
-from rotator.config.models import LedgerConfig
 from rotator.coordination.term import Term
-from rotator.daemon.compose import open_ledger
 from rotator.daemon.runner import Runner
 from rotator.errors import Cause
 from rotator.observe.lines import JsonLines
 from rotator.remedy import remedy
 from rotator.rotation.context import RunContext
-from rotator.rotation.run import Order
-from tests.support.configuration import configured
 
 CANARY = "sk-canary-value"
 
@@ -33,15 +28,12 @@ async def crashing() -> AsyncIterator[RunContext]:
 
 
 async def test_a_crash_is_one_line_with_its_place_and_without_its_words(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = SystemClock()
-    async with open_ledger(LedgerConfig(url=f"sqlite:///{tmp_path}/ledger.db"), clock) as (to, key):
-        config = configured(openai={})
-        context = RunContext(config, {}, {}, to, clock, lambda _: None, key.fingerprint)
-        runner = Runner(crashing, asyncio.Event(), term=Term(clock))
-        run = runner.start(Order("openai", "schedule"), context)
-        await runner.idle()
+    runner = Runner(crashing, clock, asyncio.Event(), term=Term(clock))
+    run = runner.start("openai", "schedule")
+    await runner.idle()
     (record,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
     line = json.loads(JsonLines().format(record))
     told = {name: line[name] for name in ("event", "run", "rotation", "error", "todo")}
