@@ -1,4 +1,7 @@
-"""What works and what is missing, asked of every source and target without changing anything."""
+"""What `rotator check --online` does: it asks each source and target what works.
+
+It changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from rotator.rotation.survey import Survey, survey
 class CheckResult(StrEnum):
     WORKS = "works"
     WARNING = "warning"
-    """Missing, and rotator does with less."""
+    """Something is missing that rotator can do without."""
     FAILS = "fails"
 
 
@@ -50,7 +53,7 @@ async def check_configured(config: Config) -> list[Check]:
 
 
 async def check_online(context: RunContext) -> list[Check]:
-    """Sources beside each other, so that one which hangs delays no other."""
+    """Check sources side by side, so that one that hangs delays no other."""
     listed = await _listed(context)
     checks = [
         _check(f"target {name}", "list connections", str(answer))
@@ -77,7 +80,7 @@ async def check_online(context: RunContext) -> list[Check]:
 
 
 def wants_policy(checks: list[Check]) -> bool:
-    """Whether a permission is missing that `rotator policy` would name."""
+    """Whether a permission is missing that `rotator policy` would print."""
     return any("lacks" in check.problem for check in checks)
 
 
@@ -113,7 +116,7 @@ async def _examined(
 
 
 def _refs(config: Config, source: str, listed: Connections) -> list[SecretRef]:
-    """Each once: those of all connections that match, and those that settings refer to."""
+    """The secrets of all connections that match, and those that settings refer to; each once."""
     found: dict[SecretRef, None] = {}
     for name, rule in config.rotations.items():
         if rule.secret.source != source:
@@ -149,7 +152,7 @@ async def _rotation(context: RunContext, name: str, failing: set[str]) -> Check:
     rule = context.config.rotations[name]
     targets = {f"target {target}" for target in rule.targets}
     if targets <= failing:
-        return _check(place, "plan", _see(targets))  # asked once, and with patience
+        return _check(place, "plan", _see(targets))  # the targets were asked already
     try:
         seen = await survey(context, name)
     except RotatorError as error:
@@ -160,7 +163,8 @@ async def _rotation(context: RunContext, name: str, failing: set[str]) -> Check:
     source = f"source {rule.secret.source}"
     of_source = [problem for problem in problems if problem.startswith(source)]
     if source in failing and (of_source or rule.secret.dynamic):
-        # Said once; and of what is made only when it is put, the plan itself asks nothing.
+        # The source's own check has said it. And the plan asks nothing of a source that makes
+        # credentials.
         problems = [problem for problem in problems if problem not in of_source]
         problems.append(_see({source}))
     return _check(place, what, "; ".join(dict.fromkeys(problems)))

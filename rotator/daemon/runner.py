@@ -1,4 +1,4 @@
-"""Runs under way in this process: at most one of a rotation, and a drain that ends them all."""
+"""Runs under way in this process: at most one for each rotation, and a drain that ends them all."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ log = logging.getLogger(__name__)
 
 
 class Draining(RotatorError):
-    """Nothing new starts any more."""
+    """This process is about to stop, so no run starts any more."""
 
 
 @dataclass(slots=True)
 class Runner:
     """Starts runs as tasks of their own.
 
-    `borrow` hands out the present RunContext and keeps it open for as long as it is used, so that a
-    reload never takes the edges from under a run.
+    `borrow` hands out the present RunContext, and keeps it open while a run uses it.
     """
 
     borrow: Callable[[], AbstractAsyncContextManager[RunContext]]
@@ -108,7 +107,7 @@ class Runner:
             await asyncio.wait(tasks)
 
     async def drain(self, grace: float) -> None:
-        """Let requests under way end, for `grace` seconds at most; then cancel what is left."""
+        """Let requests under way end for at most `grace` seconds; then cancel what is left."""
         self.stop.set()
         if self.term is not None:
             self.term.set()

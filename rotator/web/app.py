@@ -30,7 +30,7 @@ from rotator.web.views import ConnectionView, DaemonView, Health, NoSuchRotation
 log = logging.getLogger(__name__)
 
 MOST_ROWS = 10_000
-"""Of one answer."""
+"""Rows of one answer."""
 _MOST_OFFSET = 999_999
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "

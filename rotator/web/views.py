@@ -48,7 +48,7 @@ class ConnectionView:
     rotation: str
     phase: str | None
     stage: str
-    """Of the ledger's record; `unknown` where it has none."""
+    """The stage on record; `unknown` if there is no record."""
     rotated_at: datetime | None
     verified_at: datetime | None
     secret_version: str | None
@@ -73,7 +73,7 @@ class SourceView:
     name: str
     kind: str
     ok_at: datetime | None
-    """Of the last read or probe that worked."""
+    """When a read or probe last worked."""
     failing_since: datetime | None
     reason: str
     token_ends_at: datetime | None

@@ -15,7 +15,7 @@ from rotator.web.views import ConnectionView
 
 MOST_OUTCOMES = 200
 _USER = re.compile(r"//[^/@]*@")
-"""People write keys into addresses, where the target shows them to whoever may list."""
+"""People write keys into addresses, and the target shows these to everyone who may list."""
 
 
 @dataclass(frozen=True, slots=True)
