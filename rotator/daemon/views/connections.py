@@ -25,7 +25,7 @@ class ConnectionViews:
     listings: Listings
 
     async def connections(self) -> list[ConnectionView]:
-        """Connections on record and connections seen, without those that are surely gone."""
+        """Connections on record and connections seen, without those known to be gone."""
         records = {(r.target, r.connection): r for r in await self.ledger.all_records()}
         seen: dict[tuple[str, str], tuple[str, Connection]] = {}
         for rotation, connection in self.listings:
