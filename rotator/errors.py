@@ -1,80 +1,82 @@
-"""Everything that goes wrong, in one tree. The type says what happens next.
+"""All errors of rotator, in one tree. The type of an error says what happens next.
 
     RotatorError
-    ├── ConfigurationError    fix the file: nothing was started
-    ├── SourceError           a secret can't be had; the last good credential stays in place
-    │   ├── SourceUnavailable     transient: try again later
-    │   │   └── SourceUncertain       the answer is lost: what was asked for may have been made
-    │   ├── SourceDenied          a person must act:
+    ├── ConfigurationError    the file must be corrected; nothing was started
+    ├── SourceError           a secret can't be read; connections keep the credential they have
+    │   ├── SourceUnavailable     temporary: try again later
+    │   │   └── SourceUncertain       the answer is lost: a credential may have been made
+    │   ├── SourceDenied          a person must act
     │   │   ├── LoginDenied           the login or the token is refused
-    │   │   └── PolicyDenied          the identity is known, and may not do this
-    │   ├── SecretMissing         not there, or without a value
-    │   │   └── SecretDeleted         it was there: deleted, destroyed, marked for deletion
-    │   ├── LeaseGone             it has ended: a new credential is needed
-    │   └── SecretInvalid         there, but not usable: no text, nested, not the shape asked for
-    ├── TargetError           Confluent Cloud did not do as asked
-    │   ├── TargetUnavailable     transient, and the request was not taken: try again
-    │   ├── UpdateUncertain       the answer is lost or strange: look before sending again
-    │   ├── UpdateConflict        changed meanwhile (409, 412): read again, decide again
-    │   ├── UpdateWithheld        never sent: this process may not write any more
-    │   └── TargetRefused         a clear no: don't repeat it
-    │       └── KeyRefused            rotator's own key is refused, or can't be had
-    ├── CoordinationError     who leads can't be found out: this process doesn't
-    │   ├── CoordinationUnavailable   transient: ask again
-    │   ├── CoordinationConflict      the Lease changed meanwhile: read it again
+    │   │   └── PolicyDenied          the identity is known, but not permitted to do this
+    │   ├── SecretMissing         the secret does not exist, or has no value
+    │   │   └── SecretDeleted         it existed: deleted, destroyed, marked for deletion
+    │   ├── LeaseGone             the lease has ended: a new credential is needed
+    │   └── SecretInvalid         the secret was read, but can't be used as it is
+    ├── TargetError           Confluent Cloud did not do what was asked
+    │   ├── TargetUnavailable     temporary, and nothing was changed: try again
+    │   ├── UpdateUncertain       the update may have been applied: look, then send it again
+    │   ├── UpdateConflict        the connection changed meanwhile (409, 412): read it again
+    │   ├── UpdateWithheld        the update was not sent: this process may not write any more
+    │   └── TargetRefused         a definite no: repeating the request would not help
+    │       └── KeyRefused            rotator's own API key is refused, or can't be read
+    ├── CoordinationError     it is not known who leads, so this process doesn't
+    │   ├── CoordinationUnavailable   temporary: try again
+    │   ├── CoordinationConflict      the Lease changed meanwhile (409): read it again
     │   └── CoordinationDenied        a person must act
-    ├── ValueUnavailable      a value that the configuration refers to can't be had now
-    ├── CredentialInvalid     a secret and a connection type that don't fit: part of the plan
+    ├── ValueUnavailable      a value that the configuration refers to can't be read now
+    ├── CredentialInvalid     a secret that doesn't fit its connection; the plan shows it
     ├── PlanRefused           the plan is unsafe: nothing was sent
-    ├── RunInProgress         another run of the same rotation holds the lock
-    ├── NotLeading            another process leads: it rotates
-    ├── LedgerError           the record can't be read or written: nothing may start
-    └── ListenError           the address of http.listen can't be had: nothing was started
+    │   └── NothingMatches        a filter on names matches no connection
+    ├── RunInProgress         another run of the same rotation is under way
+    ├── NotLeading            another process leads, and only the leader rotates
+    ├── LedgerError           the ledger can't be read or written, so nothing is changed
+    └── ListenError           nothing can listen at http.listen; nothing was started
 
-Exceptions of libraries are translated into these at the border where they arise, with `from None`:
-those of hvac, httpx, botocore and pydantic can carry the values of secrets. Every message is
-written for the person who reads it, names the place, and holds no value.
+Exceptions of libraries are translated into these errors where they arise, with `from None`, since
+those of hvac, httpx, botocore and pydantic can hold values of secrets. A message names the place,
+says what to do where that is known, and never holds a value.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Cause(StrEnum):
-    """What a failure comes down to for the person who is to do something about it."""
+    """Why something failed, as far as it matters for what a person does about it."""
 
     MATCH = "match"
-    """A rotation matches more or fewer connections than it expects."""
+    """A rotation matches more or fewer connections than it expects, or a filter matches none."""
     SECRET = "secret"  # noqa: S105 - the word, and no secret
-    """Its source doesn't give it."""
+    """The source does not provide the secret."""
     CREDENTIAL = "credential"
-    """Secret, rule and connection don't fit together; nothing was sent."""
+    """The secret does not fit the rotation or the connection; nothing was sent."""
     REJECTED = "rejected"
-    """Put, and refused by the endpoint: the secret holds a bad value."""
+    """The endpoint refuses the credential that was sent: the secret holds a bad value."""
     NOT_READY = "not_ready"
-    """Put, and not seen to work in time."""
+    """The credential was sent, and was not seen to work in time."""
     KEY = "key"
-    """rotator's own key of the target."""
+    """The API key that rotator itself has for the target is refused, or can't be read."""
     REFUSED = "refused"
-    """The target says no, and would again."""
+    """The target refuses the request, and would refuse it again."""
     TARGET = "target"
-    """The target doesn't answer as it should; that may pass."""
+    """The target does not answer as it should; that may pass."""
     LEDGER = "ledger"
     INTERNAL = "internal"
     OTHER = "other"
 
 
 class RotatorError(Exception):
-    """Ends in one line on standard error and exit status 1, never in a traceback."""
+    """An error with a message for people. A command prints it in one line and exits 1."""
 
     cause = Cause.OTHER
     request_id: str | None = None
-    """The X-Request-Id of the answer that it comes from, where there was one."""
+    """The X-Request-Id of the answer that it comes from, if there was one."""
 
     def fields(self) -> dict[str, str]:
-        """For a line of the log: what it says, and where it comes from."""
+        """What a line of the log says about it: the message, and where it comes from."""
         return {"reason": str(self)}
 
 
@@ -101,7 +103,7 @@ class ConfigurationError(RotatorError):
 
 
 class SourceError(RotatorError):
-    """A secret can't be had. `result` is the value of the metric's `result` label."""
+    """A secret can't be read. `result` is the value of the metric's `result` label."""
 
     result = "error"
     cause = Cause.SECRET
@@ -118,41 +120,41 @@ class SourceError(RotatorError):
 
 
 class SourceUnavailable(SourceError):
-    """Transient: the source does not answer, is sealed, throttles, or has a bad day."""
+    """Temporary: the source does not answer, is sealed, throttles, or fails by itself."""
 
     result = "unavailable"
 
 
 class SourceUncertain(SourceUnavailable):
-    """No answer: of a read that makes a credential, nobody knows whether it made one."""
+    """The answer of a read that makes a credential is lost: it may have made one."""
 
 
 class SourceDenied(SourceError):
-    """The source says no, and will say so again until a person has acted."""
+    """The source refuses, and will refuse until a person has acted."""
 
     result = "denied"
 
 
 class LoginDenied(SourceDenied):
-    """The login, or the token or key itself, is refused."""
+    """The source refuses the login, or the token or key itself."""
 
     result = "login_denied"
 
 
 class PolicyDenied(SourceDenied):
-    """A valid identity may not do this."""
+    """The source knows the identity, but does not permit it to do this."""
 
     result = "policy_denied"
 
 
 class SecretMissing(SourceError):
-    """The secret, its version, or its value does not exist."""
+    """The secret does not exist, or its version or its value doesn't."""
 
     result = "missing"
 
 
 class SecretDeleted(SecretMissing):
-    """It did exist: its version was deleted or destroyed, or it is marked for deletion."""
+    """The secret existed: its version was deleted or destroyed, or it is marked for deletion."""
 
     result = "deleted"
 
@@ -170,9 +172,9 @@ class SecretInvalid(SourceError):
 
 
 class TargetError(RotatorError):
-    """Confluent Cloud did not do as asked.
+    """Confluent Cloud did not do what was asked.
 
-    `status` is None where no answer came; `request_id` is the X-Request-Id of the answer.
+    `status` is the HTTP status, None if no answer came; `request_id` is its X-Request-Id.
     """
 
     cause = Cause.TARGET
@@ -195,11 +197,11 @@ class TargetError(RotatorError):
 
 
 class TargetUnavailable(TargetError):
-    """Transient, and nothing was changed by it."""
+    """Temporary, and the request changed nothing."""
 
 
 class UpdateUncertain(TargetError):
-    """The update may have been applied, or not: only a look at the connection tells."""
+    """The update may have been applied or not: the answer is lost, or can't be trusted."""
 
 
 class UpdateConflict(TargetError):
@@ -207,27 +209,27 @@ class UpdateConflict(TargetError):
 
 
 class UpdateWithheld(TargetError):
-    """Surely not sent: another process may lead by now, or this one is about to stop."""
+    """The update was not sent: another process may lead by now, or this one is about to stop."""
 
 
 class TargetRefused(TargetError):
-    """A definite no: wrong key, unknown environment, a request that the API doesn't take."""
+    """The target refuses the request: a wrong key, an unknown environment, an invalid request."""
 
     cause = Cause.REFUSED
 
 
 class KeyRefused(TargetRefused):
-    """The key that rotator itself has for the target is refused, or can't be had."""
+    """The API key that rotator itself has for the target is refused, or can't be read."""
 
     cause = Cause.KEY
 
 
 class ValueUnavailable(RotatorError):
-    """What an `{env: …}` or `{file: …}` refers to is absent, empty or unreadable."""
+    """The value that a reference of the configuration leads to is absent, empty or unreadable."""
 
 
 class CredentialInvalid(RotatorError):
-    """The secret can't become a credential of this connection. Never holds a value."""
+    """The secret can't become a credential of this connection. The message holds no value."""
 
     cause = Cause.CREDENTIAL
 
@@ -238,6 +240,17 @@ class PlanRefused(RotatorError):
     def __init__(self, message: str, cause: Cause) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class NothingMatches(PlanRefused):
+    """A filter on names of connections matches none of a rotation's connections."""
+
+    def __init__(self, rotation: str, glob: str, names: Iterable[str] = ()) -> None:
+        """`names` are those of the connections that the rotation does match."""
+        super().__init__(f"no connection of rotation {rotation} is named {glob}", Cause.MATCH)
+        self.rotation = rotation
+        self.glob = glob
+        self.names = tuple(names)
 
 
 class RunInProgress(RotatorError):
@@ -254,11 +267,11 @@ class RunInProgress(RotatorError):
 
 
 class CoordinationError(RotatorError):
-    """The API server did not do as asked."""
+    """The API server of Kubernetes did not do what was asked."""
 
 
 class CoordinationUnavailable(CoordinationError):
-    """Transient, and a write may have been applied. `after` is how long the server asks to wait."""
+    """Temporary; a write may have been applied. `after` is how long the server asks to wait."""
 
     def __init__(self, message: str, after: float | None = None) -> None:
         super().__init__(message)
@@ -266,15 +279,15 @@ class CoordinationUnavailable(CoordinationError):
 
 
 class CoordinationConflict(CoordinationError):
-    """The Lease is not as it was read, or exists already (409)."""
+    """The Lease changed since it was read, or exists already (409)."""
 
 
 class CoordinationDenied(CoordinationError):
-    """The API server says no, and will until a person has acted: token, permission, namespace."""
+    """The API server refuses until a person has acted: token, permission or namespace."""
 
 
 class NotLeading(RotatorError):
-    """Another process leads, or nobody is known to; `holder` is empty then."""
+    """Another process leads. `holder` is its name, empty if nobody is known to lead."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(f"this process does not lead, and only the leader rotates; {_who(holder)}")
@@ -288,10 +301,10 @@ def _who(holder: str) -> str:
 
 
 class LedgerError(RotatorError):
-    """The ledger can't be opened, read or written; without a record nothing is changed."""
+    """The ledger can't be opened, read or written; nothing is changed without a record of it."""
 
     cause = Cause.LEDGER
 
 
 class ListenError(RotatorError):
-    """The address of http.listen can't be had."""
+    """The daemon can't listen at the address of http.listen."""

@@ -1,4 +1,4 @@
-"""What the core needs of the world. The edges fit these without importing them."""
+"""What the core needs from the edges, which fit these protocols without importing them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Target(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """How many requests it has in flight at most; more than that wait for their turn."""
+        """How many requests it has in flight at most; the others wait for their turn."""
         ...
 
     def takes(self, connection_type: str, options: Collection[str]) -> bool:
@@ -65,9 +65,9 @@ class Target(Protocol):
     async def update(self, connection: Connection, credential: Credential) -> str | None:
         """Replace the credential; the new resource version, where the answer tells it.
 
-        Raises UpdateUncertain where the update may have been applied, UpdateConflict where
-        `connection` is out of date, TargetUnavailable where it surely was not taken, UpdateWithheld
-        where it was not sent, and TargetRefused where repeating it is of no use.
+        Raises UpdateUncertain if the update may have been applied, UpdateConflict if `connection`
+        is out of date, TargetUnavailable if it was certainly not applied, UpdateWithheld if it was
+        not sent, and TargetRefused if repeating it would not help.
         """
         ...
 
@@ -79,40 +79,45 @@ class Source(Protocol):
     def name(self) -> str: ...
 
     async def read(self, ref: SecretRef) -> Secret:
-        """Where `ref` is dynamic this makes a credential, and is never repeated by the source:
-        SourceUncertain means that one may have been made, whose lease nobody knows.
+        """The secret as it is now. Where `ref` is dynamic, each read makes a credential.
+
+        A source never repeats a read that makes one. SourceUncertain means that a credential may
+        have been made, and that its lease is not known.
         """
         ...
 
     async def read_all(
         self, refs: Collection[SecretRef]
     ) -> Mapping[SecretRef, Secret | SourceError]:
-        """With as few requests as the source needs. Raises nothing: each has its own error."""
+        """Read secrets with as few requests as possible. Raises nothing; each has its own error."""
         ...
 
     async def probe(self, ref: SecretRef) -> Probe:
-        """Without reading the value where the source can. Never of a dynamic reference."""
+        """Look at a secret, without reading its value where the source can.
+
+        The reference is never dynamic.
+        """
         ...
 
     async def renew(self, lease: str, seconds: float) -> Grant:
-        """For as long as asked from now on, or for less. Raises LeaseGone where it has ended."""
+        """Renew a lease for so many seconds from now, or for fewer. Raises LeaseGone."""
         ...
 
     async def revoke(self, lease: str) -> None:
-        """Returns where the lease is gone, whoever ended it."""
+        """End a lease. Returns too if the lease is gone already."""
         ...
 
     async def keep_alive(self) -> Owner | None:
-        """Renew the source's own token where that is due; None where it has none at present.
+        """Renew the source's own token if that is due. None: it has no token at present.
 
-        Called every few seconds: nearly always it asks nobody.
+        This is called every few seconds, and nearly always sends nothing.
         """
         ...
 
     async def examine(
         self, refs: Collection[SecretRef], watched: Collection[SecretRef]
     ) -> tuple[Finding, ...]:
-        """What of all that is needed works, without making a credential."""
+        """Try what the configuration needs of the source, without making a credential."""
         ...
 
 
@@ -286,10 +291,10 @@ class Clock(Protocol):
 
 
 class Observer(Protocol):
-    """Told what happens; must not block and must not raise."""
+    """Is told what happens. It must not block, and must not raise."""
 
     def __call__(self, event: Event, /) -> None: ...
 
 
 Tell = Callable[[int, str, str], None]
-"""Level, name of the event, and words for people. Called in any thread."""
+"""Takes a level, the name of an event, and words for people. It is called in any thread."""

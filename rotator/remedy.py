@@ -1,4 +1,7 @@
-"""What a person does about a failure, in the words of the person who reads it at night."""
+"""What a person does about a failure: one line for each cause.
+
+The log and the JSON of the command line show it under the key `todo`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from rotator.errors import Cause
 from rotator.model.events import RunFinished
 from rotator.model.run import RunResult
 
-_TODO = {
+_REMEDIES = {
     Cause.MATCH: (
         "check match and match.expect of {rotation}: `rotator connections` shows which "
         "connections it matches; nothing was sent"
@@ -50,18 +53,18 @@ _TODO = {
 }
 
 
-def todo(cause: Cause, rotation: str | None = None) -> str:
-    """One line. Without a rotation it is a trouble of several, or of none."""
-    return _TODO[cause].format(
+def remedy(cause: Cause, rotation: str | None = None) -> str:
+    """What to do about a cause, in one line; `rotation` is the one that failed, if one did."""
+    return _REMEDIES[cause].format(
         rotation=f"rotation {rotation}" if rotation else "the rotation",
         only=f" {rotation}" if rotation else "",
         again=f"`rotator rotate {rotation}`" if rotation else "`rotator rotate`",
     )
 
 
-def todo_after(event: RunFinished) -> str:
-    """Empty where a run leaves nothing to do."""
+def remedy_after(event: RunFinished) -> str:
+    """What to do after a run; empty if it left nothing to do."""
     run = event.run
     if run.result not in {RunResult.FAILED, RunResult.REFUSED}:
         return ""
-    return todo(event.cause or Cause.OTHER, run.rotation)
+    return remedy(event.cause or Cause.OTHER, run.rotation)

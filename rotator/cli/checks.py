@@ -1,4 +1,7 @@
-"""What works and what is missing, asked of every source and target without changing anything."""
+"""What `rotator check --online` does: it asks each source and target what works.
+
+It changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from pydantic import BaseModel
-
-from rotator.config.models import Config, FromSecret
+from rotator.cli.opening import opened
+from rotator.config.models import Config
+from rotator.config.references import secret_references
 from rotator.coordination.lead_once import examine
 from rotator.errors import CredentialInvalid, PlanRefused, RotatorError, SourceError
 from rotator.model.connection import Connection
@@ -22,10 +24,10 @@ from rotator.rotation.context import RunContext
 from rotator.rotation.survey import Survey, survey
 
 
-class Verdict(StrEnum):
+class CheckResult(StrEnum):
     WORKS = "works"
     WARNING = "warning"
-    """Missing, and rotator does with less."""
+    """Something is missing that rotator can do without."""
     FAILS = "fails"
 
 
@@ -34,15 +36,24 @@ class Check:
     place: str
     """`source vault`, `target prod`, `rotation openai`."""
     what: str
-    verdict: Verdict
+    verdict: CheckResult
     problem: str = ""
+
+    @property
+    def fails(self) -> bool:
+        return self.verdict is CheckResult.FAILS
 
 
 Connections = Mapping[str, tuple[Connection, ...] | RotatorError]
 
 
+async def check_configured(config: Config) -> list[Check]:
+    async with opened(config) as context:
+        return await check_online(context)
+
+
 async def check_online(context: RunContext) -> list[Check]:
-    """Sources beside each other, so that one which hangs delays no other."""
+    """Check sources side by side, so that one that hangs delays no other."""
     listed = await _listed(context)
     checks = [
         _check(f"target {name}", "list connections", str(answer))
@@ -57,7 +68,7 @@ async def check_online(context: RunContext) -> list[Check]:
     )
     for name, findings in zip(context.sources, found, strict=True):
         checks += [_of_finding(f"source {name}", finding) for finding in findings]
-    failing = {check.place for check in checks if check.verdict is Verdict.FAILS}
+    failing = {check.place for check in checks if check.fails}
     for name in context.config.rotations:
         checks.append(await _rotation(context, name, failing))
     for finding in await examine(context.config.coordination):
@@ -69,14 +80,14 @@ async def check_online(context: RunContext) -> list[Check]:
 
 
 def wants_policy(checks: list[Check]) -> bool:
-    """Whether a permission is missing that `rotator policy` would name."""
+    """Whether a permission is missing that `rotator policy` would print."""
     return any("lacks" in check.problem for check in checks)
 
 
 def _check(place: str, what: str, problem: str = "", *, required: bool = True) -> Check:
-    verdict = Verdict.WORKS
+    verdict = CheckResult.WORKS
     if problem:
-        verdict = Verdict.FAILS if required else Verdict.WARNING
+        verdict = CheckResult.FAILS if required else CheckResult.WARNING
     return Check(place, what, verdict, problem)
 
 
@@ -105,7 +116,7 @@ async def _examined(
 
 
 def _refs(config: Config, source: str, listed: Connections) -> list[SecretRef]:
-    """Each once: those of all connections that match, and those that settings refer to."""
+    """The secrets of all connections that match, and those that settings refer to; each once."""
     found: dict[SecretRef, None] = {}
     for name, rule in config.rotations.items():
         if rule.secret.source != source:
@@ -122,31 +133,12 @@ def _refs(config: Config, source: str, listed: Connections) -> list[SecretRef]:
                     except CredentialInvalid:
                         continue  # the rotation's own check says so
                     found[ref] = None
-    for place in references(config):
+    for place in secret_references(config):
         secret = place.secret
         if secret.source == source:
             ref = SecretRef(source, secret.path, secret.engine, secret.mount, secret.version)
             found[ref] = None
     return list(found)
-
-
-def references(config: Config) -> Iterator[FromSecret]:
-    """The `{secret: …}` of all settings."""
-
-    def walk(value: Any) -> Iterator[FromSecret]:
-        if isinstance(value, FromSecret):
-            yield value
-        elif isinstance(value, BaseModel):
-            for name in type(value).model_fields:
-                yield from walk(getattr(value, name))
-        elif isinstance(value, Mapping):
-            for item in value.values():
-                yield from walk(item)
-        elif isinstance(value, tuple):
-            for item in value:
-                yield from walk(item)
-
-    yield from walk(config)
 
 
 def _watched(config: Config, refs: list[SecretRef]) -> list[SecretRef]:
@@ -160,7 +152,7 @@ async def _rotation(context: RunContext, name: str, failing: set[str]) -> Check:
     rule = context.config.rotations[name]
     targets = {f"target {target}" for target in rule.targets}
     if targets <= failing:
-        return _check(place, "plan", _see(targets))  # asked once, and with patience
+        return _check(place, "plan", _see(targets))  # the targets were asked already
     try:
         seen = await survey(context, name)
     except RotatorError as error:
@@ -171,7 +163,8 @@ async def _rotation(context: RunContext, name: str, failing: set[str]) -> Check:
     source = f"source {rule.secret.source}"
     of_source = [problem for problem in problems if problem.startswith(source)]
     if source in failing and (of_source or rule.secret.dynamic):
-        # Said once; and of what is made only when it is put, the plan itself asks nothing.
+        # The source's own check has said it. And the plan asks nothing of a source that makes
+        # credentials.
         problems = [problem for problem in problems if problem not in of_source]
         problems.append(_see({source}))
     return _check(place, what, "; ".join(dict.fromkeys(problems)))

@@ -1,8 +1,8 @@
-"""`rotator demo`: the whole job in front of the user's eyes, in under a minute.
+"""What `rotator demo` does: it shows the whole job in under a minute.
 
-A sandbox with a dozen connections, secrets in AWS Secrets Manager's protocol (moto's server) and
-in files, and the daemon as a process of its own. A secret changes, and is noticed, rolled out and
-verified; then a bad one comes, and one connection sees it.
+It runs a sandbox with a dozen connections, an emulated AWS Secrets Manager (moto), secrets in
+files, and the daemon as a process of its own. Secrets change, and each change is noticed, rolled
+out and verified; then a bad secret comes, and reaches one connection only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DEADLINE = 25.0
 """Seconds that one step may take before the demo says that it failed."""
 
 _CONFIG = """\
-# Made by `rotator demo`; the whole of what the daemon was told.
+# Made by `rotator demo`; this is the whole configuration of its daemon.
 ledger: {{url: "sqlite:///{folder}/ledger.db"}}
 http: {{listen: "127.0.0.1:{port}"}}
 targets:
@@ -60,12 +60,12 @@ rotations:
 
 
 class DemoFailed(RotatorError):
-    """A step did not come; what the daemon said last follows."""
+    """A step of the demo did not happen."""
 
 
 @dataclass(slots=True)
 class _Show:
-    """Tells the story, and waits for the daemon's log to say that each part of it happened."""
+    """Prints each step, and waits until the daemon's log says that it happened."""
 
     events: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
     last: list[str] = field(default_factory=list)
@@ -107,7 +107,10 @@ class _Show:
 
 
 async def demo(keep: bool, port: int) -> None:
-    """Raises DemoFailed. SIGTERM ends it as Ctrl-C does: nothing that it started is left."""
+    """Play the demo. Raises DemoFailed.
+
+    SIGTERM ends it as Ctrl-C does: it removes everything that it started.
+    """
     told: list[bool] = []
     play = asyncio.current_task()
 
@@ -125,7 +128,7 @@ async def demo(keep: bool, port: int) -> None:
     except asyncio.CancelledError:
         if not told:
             raise
-        raise DemoFailed("told to stop; all that it had made is removed") from None
+        raise DemoFailed("told to stop; everything that it made is removed") from None
 
 
 async def _play(folder: Path, aws: Any, cloud: Any, keep: bool, port: int) -> None:
@@ -150,7 +153,7 @@ async def _play(folder: Path, aws: Any, cloud: Any, keep: bool, port: int) -> No
     async with _daemon(config, show, cloud.environ | aws.environ) as (process, address):
         show.say(f"The daemon runs: http://{address}/ and http://{address}/metrics", "cyan")
 
-        show.step(1, "Nothing was ever rotated: the first run puts each credential in place.")
+        show.step(1, "Nothing was rotated yet: the first run puts each credential in place.")
         finished = 0
         while finished < 2:
             await show.until(_finished("succeeded"))
@@ -290,7 +293,7 @@ async def _aws() -> AsyncIterator[_Aws]:
         from moto.server import ThreadedMotoServer
     except ImportError:
         raise DemoFailed("the demo needs moto: pip install 'rotator[demo]'") from None
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request
     keys = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}
     server = await asyncio.to_thread(ThreadedMotoServer, port=0, verbose=False)
     await asyncio.to_thread(server.start)

@@ -1,7 +1,7 @@
-"""Asking the daemon of this container how it is: for a HEALTHCHECK, where there is no shell.
+"""What `rotator health` does: it asks the daemon on this machine for its health.
 
-The standard library alone, and not even the configuration's models: it runs every few seconds
-beside the daemon, within the same limit of memory.
+It uses the standard library alone, and not even the models of the configuration: as a HEALTHCHECK
+it runs every few seconds beside the daemon, within the same limit of memory.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _DEFAULT = "127.0.0.1:9464"
 
 
 class Unwell(RotatorError):
-    """It answers that something is missing, or does not answer."""
+    """The daemon answers that something is missing, or does not answer."""
 
 
 def ask(address: str, path: str, seconds: float) -> str:
-    """Raises Unwell, in words."""
+    """`ok`; raises Unwell, which says what is missing."""
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(
         _reachable(host.strip("[]")), int(port), timeout=seconds
@@ -39,7 +39,7 @@ def ask(address: str, path: str, seconds: float) -> str:
 
 
 def _reachable(host: str) -> str:
-    """Who listens everywhere listens on loopback too."""
+    """The loopback address of a daemon that listens at all addresses."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to be avoided
 
 
@@ -52,9 +52,9 @@ def _missing(body: bytes) -> str:
 
 
 def listens_on(config: Path) -> str:
-    """`http.listen` of a configuration that the daemon took, so it is not checked again.
+    """`http.listen` of a configuration. The daemon has accepted it, so nothing is validated here.
 
-    Raises Unwell where it can't be read.
+    Raises Unwell if the file can't be read.
     """
     import yaml
 

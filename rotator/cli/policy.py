@@ -1,4 +1,4 @@
-"""The least that a configuration needs of its sources, as policies. Pure: nobody is asked.
+"""The least policies that a configuration needs at its sources. It asks no source.
 
 Vault: https://developer.hashicorp.com/vault/docs/concepts/policies
 AWS: https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples.html
@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rotator.cli.checks import references
 from rotator.config.engines import makes
 from rotator.config.models import AwsSource, Config, VaultSource
+from rotator.config.references import secret_references
 
 _MOUNTS = {"database": "database", "aws": "aws"}
 _PLACEHOLDER = re.compile(r"\{[a-z]+\}")
@@ -54,7 +54,7 @@ class _Use:
 
 @dataclass(slots=True)
 class _Rules:
-    """path → capabilities and reasons, in the order of the paths."""
+    """Paths with their capabilities, and the reasons for them."""
 
     found: dict[str, tuple[set[str], dict[str, None]]] = field(default_factory=dict)
 
@@ -72,7 +72,10 @@ class _Rules:
 
 
 def policies(config: Config) -> list[Policy]:
-    """Of the sources that are used, in the order of the configuration; files need none."""
+    """The policies of the sources that are used, in the order of the configuration.
+
+    Files need none.
+    """
     made: list[Policy] = []
     for name, source in config.sources.items():
         uses = list(dict.fromkeys(_uses(config, name)))
@@ -101,7 +104,7 @@ def _uses(config: Config, source: str) -> Iterator[_Use]:
                 watched=rule.watch is not None,
                 leased=secret.dynamic is not None,
             )
-    for reference in references(config):
+    for reference in secret_references(config):
         place = reference.secret
         if place.source == source:
             yield _Use("a setting", place.path, place.engine, place.mount, place.version)
@@ -146,10 +149,10 @@ def _rules_of(rules: _Rules, use: _Use) -> None:
 
 
 def _glob(path: str) -> str:
-    """`+` is one whole segment; `*` stands only at the very end, and goes on over segments.
+    """A path with placeholders, as a glob of Vault's policies.
 
-    So a part of a segment can't be left open: `app-{connection}` becomes `+`, and at the end of
-    the path `app-*`.
+    There, `+` is one whole segment, and `*` stands only at the very end and matches across
+    segments. So `app-{connection}` becomes `+`, and at the end of the path `app-*`.
     """
     *firsts, last = path.strip("/").split("/")
     parts = ["+" if _PLACEHOLDER.search(part) else part for part in firsts]
@@ -164,7 +167,7 @@ def _glob(path: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As HCL wants it: JSON's escapes, and no template where none is meant."""
+    """A string of HCL: with JSON's escapes, and without templates."""
     return json.dumps(text, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
 
 

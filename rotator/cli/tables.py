@@ -1,4 +1,4 @@
-"""Listings: the same rows as a table for people or as JSON for scripts.
+"""Listings: rows, printed as a table for people or as JSON for scripts.
 
 rich is imported when a table is drawn, so that the daemon never loads it.
 """
@@ -27,7 +27,7 @@ Format = Literal["table", "json"]
 Row = Mapping[str, object]
 
 _WRAPPED = frozenset({"endpoint", "error", "reason", "status_detail"})
-"""Columns that give way on a narrow terminal."""
+"""Columns that wrap on a narrow terminal."""
 _COLOURS = {
     "READY": "green",
     "ACTIVE": "green",
@@ -51,7 +51,7 @@ _COLOURS = {
 
 
 def listing(rows: Sequence[Row], form: Format, *, empty: str, columns: Sequence[str] = ()) -> None:
-    """`columns` limits and orders what a table shows; JSON always holds everything."""
+    """Print rows. `columns` selects and orders the columns of a table; JSON has all of them."""
     if form == "json":
         click.echo(json.dumps(rows, indent=2, default=_plain))
         return
@@ -110,7 +110,7 @@ def change_row(change: Change) -> Row:
 
 
 def connection_row(connection: Connection, config: TargetConfig, rotations: Iterable[str]) -> Row:
-    """The keys of `confluent flink connection list -o json`, with what rotator adds behind them."""
+    """The keys of `confluent flink connection list -o json`, and then those that rotator adds."""
     cloud, region = _place(config.url)
     row: dict[str, object] = {
         "creation_date": connection.created_at,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, model_validator
 from pydantic_core import PydanticCustomError
@@ -165,3 +166,22 @@ def _text(content: bytes, place: str) -> str:
     if not text.strip():
         raise ValueUnavailable(f"{place} is empty; put the value there")
     return text
+
+
+def secret_references(section: BaseModel) -> Iterator[FromSecret]:
+    """The `{secret: …}` in a section and in all that it holds."""
+
+    def walk(value: Any) -> Iterator[FromSecret]:
+        if isinstance(value, FromSecret):
+            yield value
+        elif isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                yield from walk(getattr(value, name))
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                yield from walk(item)
+        elif isinstance(value, tuple):
+            for item in value:
+                yield from walk(item)
+
+    yield from walk(section)

@@ -1,9 +1,14 @@
 """`rotator run`: the process that stays.
 
-    serve ─→ duties (what ticks, hints and a term bring about) ─→ runner (runs under way)
-      └────→ state (what HTTP shows of it), health (livez and readyz go by it)
+    serve (its life) ─→ wiring (puts it together) ─→ the parts:
 
-`schedule` says when to look; `watch` and `due` decide whether that is a reason to run;
-`snapshots` keep what a reload replaces, for as long as a run needs it; `ending` knows what ends
-the process.
+    ticker                          when to look
+    secret_watch, contact, upkeep   what a tick does
+    leadership, reload              what else brings work
+    runner                          runs under way
+    views, health                   what HTTP shows
+
+`watch` and `due` decide whether there is a reason to run, and touch nothing. `compose` builds the
+edges of one configuration, for commands too; `snapshots` keeps those that a reload replaced for as
+long as a run needs them. `ending` knows what ends the process.
 """

@@ -1,6 +1,6 @@
-"""The composition root: every edge is built here from the Config, and handed to the core.
+"""Builds the edges of a configuration, for the daemon and for commands.
 
-The only module that sees both sides. Vendors are imported when a source of their kind is.
+A vendor's library is imported when the configuration has a source of its kind.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def fan_out(*observers: Observer) -> Observer:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What the references of the configuration lead to, looked up anew at every use."""
+    """The values that references of the configuration lead to, read anew at every use."""
 
     sources: Mapping[str, Source]
 
@@ -89,9 +89,9 @@ class _Opened:
 
 @dataclass(slots=True)
 class SourcePool:
-    """Sources by their configuration, so that one which a reload doesn't change stays open.
+    """Open sources, by their configuration: a source that a reload doesn't change stays open.
 
-    Its token does too, and with it the leases that die with this token.
+    So its token lives on, and with it the leases that end when this token ends.
     """
 
     key: FingerprintKey
@@ -101,7 +101,7 @@ class SourcePool:
 
     @asynccontextmanager
     async def source(self, name: str, config: SourceConfig) -> AsyncIterator[Source]:
-        """Raises SourceError where it can't be opened."""
+        """Raises SourceError if the source can't be opened."""
         found = next((o for o in self._opened if (o.name, o.config) == (name, config)), None)
         if found is None:
             opened = open_source(name, config, self.observe, self.key.digest, self.clock.monotonic)
@@ -126,7 +126,7 @@ async def open_context(
     clock: Clock,
     may_write: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[RunContext]:
-    """All edges of one configuration; the ledger is opened apart, since it outlives a reload.
+    """Open all edges of one configuration. The ledger is opened apart, since it outlives a reload.
 
     `may_write` is asked before each update of a connection.
     """

@@ -6,20 +6,21 @@ from datetime import datetime, timedelta
 
 from rotator.config.models import RotationConfig
 from rotator.config.ticks import scheduled_since
-from rotator.daemon.schedule import missed_while_down
+from rotator.daemon.ticker import missed_while_down
 from rotator.model.run import Run, RunResult
 
 CUT_OFF = timedelta(hours=1)
-"""A scheduled run that began no longer ago than this may be what its leader died in."""
+"""A scheduled run that began no longer ago than this may have been cut off when its leader died."""
 
 
 def trigger_at_once(
     rule: RotationConfig, last: Run | None, now: datetime, *, taken_over: bool
 ) -> str | None:
-    """`last` is the last run by this process's own ledger; None: it knows of none.
+    """The trigger of a run to start now; None: no run is due.
 
-    Without one, and after another leader, a rotation is only run where waiting may do harm: the
-    leases of that leader end with its token, and it may have died in a run that cron had called.
+    `last` is the last run in this process's own ledger, None if it has none. After another leader
+    and without a last run, a rotation runs only if waiting may do harm: the leases of that leader
+    end with its token, and it may have died during a scheduled run.
     """
     if last is not None and last.result in {None, RunResult.INTERRUPTED}:
         return "resume"

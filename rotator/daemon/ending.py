@@ -17,11 +17,11 @@ _LOOK_EVERY = 1.0
 
 
 class NoSuchFolder(RotatorError):
-    """The file of --until-file could never come to be."""
+    """The file of --until-file can never exist, since its folder doesn't."""
 
 
 def heed_signals(stop: asyncio.Event, reload: Callable[[], Awaitable[None]]) -> None:
-    """SIGTERM and SIGINT set `stop`; SIGHUP reloads."""
+    """Let SIGTERM and SIGINT set `stop`, and SIGHUP reload."""
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Future[None]] = set()
 
@@ -36,7 +36,7 @@ def heed_signals(stop: asyncio.Event, reload: Callable[[], Awaitable[None]]) -> 
 
 
 def check_until_file(path: Path) -> None:
-    """Raises NoSuchFolder."""
+    """Raises NoSuchFolder if the file can never exist."""
     folder = path.absolute().parent
     try:
         path.exists()

@@ -1,4 +1,4 @@
-"""What livez and readyz go by."""
+"""What is remembered for livez and readyz."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from rotator.daemon.schedule import HEARTBEAT
+from rotator.daemon.ticker import HEARTBEAT
 from rotator.model.events import Event, RequestAnswered, SourceRead, TokenSeen
 from rotator.model.source import SourceState
 from rotator.ports import Clock
 
 STALLED_AFTER = 6 * HEARTBEAT.total_seconds()
-"""Seconds without a heartbeat of the scheduler, after which the process should be restarted."""
+"""Seconds without a heartbeat of the scheduler after which the process should be restarted."""
 
 
 NOT_KEPT_AFTER = 300.0
-"""Seconds without a look at tokens and leases: their credentials are in danger then."""
+"""Seconds without a look at tokens and leases after which their credentials are in danger."""
 
 
 CLOCKS_PARTED = 300.0
-"""Seconds by which the time of day and the monotonic clock may part. Schedules and leases were
-reckoned by the one and waited for by the other; a fresh start reckons anew."""
+"""Seconds by which the time of day and the monotonic clock may drift apart.
+
+Schedules and leases are calculated by the one and waited for by the other; a restart puts them
+right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """How the two clocks stood to each other at the start."""
+    """How far the two clocks were apart at the start."""
 
     _apart: float
 
@@ -35,7 +37,7 @@ class Clocks:
         return cls(_apart(clock))
 
     def parted(self, clock: Clock) -> float | None:
-        """By how many seconds, where it is too many."""
+        """By how many seconds they drifted apart since, if that is too many."""
         by = abs(_apart(clock) - self._apart)
         return by if by > CLOCKS_PARTED else None
 
@@ -46,7 +48,7 @@ def _apart(clock: Clock) -> float:
 
 @dataclass(slots=True)
 class Contacts:
-    """An observer that remembers who was ever reached, and when the scheduler last turned."""
+    """An observer that remembers who was ever reached, and when the scheduler last worked."""
 
     _beat: float
     _reached: set[str] = field(default_factory=set)
@@ -75,7 +77,7 @@ class Contacts:
                 pass
 
     def token_ends_at(self, source: str) -> datetime | None:
-        """None where it never does, or where nobody has seen it."""
+        """When the source's own token ends. None: never, or it is not known."""
         return self._tokens.get(source)
 
     def beat(self, monotonic: float) -> None:
@@ -85,14 +87,14 @@ class Contacts:
         return monotonic - self._beat > STALLED_AFTER
 
     def kept(self, monotonic: float) -> None:
-        """Tokens and leases were tended."""
+        """Tokens and leases were looked after."""
         self._kept = monotonic
 
     def neglected(self, monotonic: float) -> bool:
         return monotonic - self._kept > NOT_KEPT_AFTER
 
     def trouble(self, source: str) -> str | None:
-        """What is wrong with a source by its last answer; None: nothing."""
+        """What is wrong with a source, by its last answer. None: nothing."""
         state = self._states.get(source)
         return state.reason if state and state.failing_since else None
 
@@ -108,8 +110,11 @@ WRITTEN_EVERY = timedelta(minutes=1)
 
 
 def news(written: SourceState | None, state: SourceState) -> bool:
-    """Whether it is worth a line in the ledger: at once where a source begins or ends to fail, or
-    fails otherwise; else now and then."""
+    """Whether a state is worth writing down.
+
+    It is at once if the source begins or ceases to fail or fails for another reason; else it is now
+    and then.
+    """
     if written is None or (written.failing_since, written.reason) != (
         state.failing_since,
         state.reason,

@@ -1,4 +1,4 @@
-"""Configurations that follow each other: a reload never takes the edges from under a run."""
+"""Snapshots of the configuration: a reload leaves each run the one it began with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Snapshot:
 
 
 class Snapshots:
-    """The present RunContext, and older ones for as long as somebody still uses them."""
+    """The present RunContext, and older ones for as long as a run still uses them."""
 
     def __init__(self, open_context: OpenContext) -> None:
         self._open_context = open_context
@@ -34,7 +34,7 @@ class Snapshots:
         return self._present.context
 
     async def replace(self, config: Config) -> None:
-        """Raises what opening the new edges raises; the old RunContext stays in place then."""
+        """Open the edges of a new configuration; if that raises, the old RunContext stays."""
         close = AsyncExitStack()
         context = await close.enter_async_context(self._open_context(config))
         former, self._present = self._present, _Snapshot(context, close)

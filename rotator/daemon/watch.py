@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from rotator.config.models import SecretConfig
 from rotator.errors import RotatorError, SecretMissing
-from rotator.model.run import Run, RunResult
+from rotator.model.run import ActedOn, Run, RunResult
 from rotator.model.secret import Probe, SecretRef
+from rotator.ports import ConnectionKey
 
 RETRY_AFTER_FAILURE = 10
 """Looks after a run that did not succeed, before the watch tries again by itself."""
@@ -29,11 +30,26 @@ class Watch:
         self._missing = isinstance(error, SecretMissing)
 
     def calls_for_a_run(
-        self, probes: Mapping[SecretRef, Probe], seen: Mapping[SecretRef, str], last: Run | None
+        self,
+        probes: Mapping[SecretRef, Probe],
+        wanted: Mapping[ConnectionKey, SecretRef],
+        acted_on: Mapping[ConnectionKey, ActedOn],
+        last: Run | None,
     ) -> bool:
-        """`seen` are the versions that were last acted on, `last` is the last run."""
-        if self._missing or any(seen.get(ref) != probe.version for ref, probe in probes.items()):
-            # What was deleted and is back has its old version: only a run compares the values.
+        """Whether to run the rotation now.
+
+        `probes` is what each secret is at, `wanted` the secret of each connection, `acted_on` what
+        runs last acted on for it, and `last` the last run. A secret that was not probed, since its
+        credentials have leases, calls for nothing.
+        """
+        changed = any(
+            acted_on.get(connection) != ActedOn(ref, probes[ref].version)
+            for connection, ref in wanted.items()
+            if ref in probes
+        )
+        if changed or self._missing:
+            # A secret that was deleted and is back can have its old version: only a run compares
+            # the values.
             self._missing = False
             return True
         if last is None or last.result is RunResult.SUCCEEDED:
@@ -46,7 +62,7 @@ class Watch:
         return False
 
     def new_warnings(self, probes: Mapping[SecretRef, Probe]) -> list[tuple[SecretRef, str]]:
-        """Those that the look before this one did not have."""
+        """The warnings that the look before this one did not have."""
         found = [(ref, probe.warning) for ref, probe in probes.items() if probe.warning]
         fresh = [(ref, text) for ref, text in found if f"{ref} {text}" not in self._warnings]
         self._warnings = frozenset(f"{ref} {text}" for ref, text in found)
@@ -62,9 +78,9 @@ _PLACEHOLDER = re.compile(r"\\{[a-z]+\\}")
 
 
 def may_concern(secret: SecretConfig, path: str) -> bool:
-    """Whether a change at a path, written with its mount, may be of such a secret.
+    """Whether a change at `path`, which begins with its mount, may concern such a secret.
 
-    An empty path may be anything. KV v2 writes `mount/data/…` and `mount/metadata/…`.
+    An empty path may mean any secret. KV v2 writes `mount/data/…` and `mount/metadata/…`.
     """
     if not path:
         return True

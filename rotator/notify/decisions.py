@@ -27,7 +27,7 @@ class Ended:
     """Those that are WORTH_TELLING."""
     matched: int | None = None
     """Connections of the plan; None: it never came to one."""
-    todo: str = ""
+    remedy: str = ""
     """What a person does next."""
 
 

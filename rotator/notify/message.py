@@ -61,7 +61,7 @@ def notification(ended: Ended, occasion: Occasion, targets: Sequence[str]) -> No
         "connections_total": len(chosen),
         "connections_matched": ended.matched,
         "reason": _line(run.reason),
-        "todo": ended.todo,
+        "todo": ended.remedy,
         "text": escaped(_text(ended, occasion, chosen)),
     }
     body = json.dumps(content, separators=(",", ":")).encode()
@@ -96,7 +96,7 @@ def _text(ended: Ended, occasion: Occasion, chosen: list[Outcome]) -> str:
         one = (ended.matched or len(chosen)) == 1
         counted = f"{len(chosen)}{of_all} connection{'s' * (not one)}"
         parts.insert(0, f"{counted} ({'; '.join(shown)})")
-    parts.append(ended.todo[:1].upper() + ended.todo[1:])
+    parts.append(ended.remedy[:1].upper() + ended.remedy[1:])
     return f"rotation {run.rotation} {happened}: {'. '.join(filter(None, parts))}"
 
 

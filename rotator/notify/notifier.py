@@ -14,7 +14,7 @@ from rotator.notify.decisions import WORTH_TELLING, Ended, Told, decide
 from rotator.notify.message import Notification, notification
 from rotator.notify.receiver import Receiver, Resolve
 from rotator.ports import Clock, Observer
-from rotator.remedy import todo_after
+from rotator.remedy import remedy_after
 
 GRACE = 2.0
 """Seconds that the end of the process waits for what was not sent yet, counted from its first sign:
@@ -86,7 +86,7 @@ class Notifier:
     def _finished(self, event: RunFinished) -> None:
         run = event.run
         seen = self._open.pop(run.id, None) or _Open()
-        ended = Ended(run, tuple(seen.troubles), seen.matched, todo_after(event))
+        ended = Ended(run, tuple(seen.troubles), seen.matched, remedy_after(event))
         for webhook, courier in self._webhooks:
             letter = webhook.news(ended, self._targets.get(run.rotation, ()))
             if letter is not None:

@@ -31,7 +31,7 @@ from rotator.model.events import (
 from rotator.model.plan import Verdict
 from rotator.model.run import RunResult
 from rotator.observe.lines import ROOT, ConsoleLines, JsonLines, wants_colour
-from rotator.remedy import todo_after
+from rotator.remedy import remedy_after
 
 _QUIET = (
     "apscheduler",
@@ -163,8 +163,8 @@ class Log:
             case "dropped" if event.reason:  # one line says that more are
                 self._say("notification.dropped", logging.WARNING, **told)
             case "failed":
-                todo = "check url and secret of that webhook: `rotator check --online`"
-                self._say("notification.failed", logging.ERROR, **told, todo=todo)
+                remedy = "check url and secret of that webhook: `rotator check --online`"
+                self._say("notification.failed", logging.ERROR, **told, todo=remedy)
             case _:
                 pass
 
@@ -229,7 +229,7 @@ class Log:
             **run.counts,
             reason=run.reason or None,
             request_id=event.request_id,
-            todo=todo_after(event) or None,
+            todo=remedy_after(event) or None,
         )
 
     def _say(self, name: str, level: int = logging.INFO, **fields: object) -> None:

@@ -62,15 +62,24 @@ Examples:
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
     show_default=True,
-    help="Of 127.0.0.1; 0 takes a free one.",
+    help="The port on 127.0.0.1; 0 takes a free one.",
 )
-@click.option("--connections", type=int, help="How many to begin with.  [default: 12]")
-@click.option("--type", "types", multiple=True, help="Their types, in turn; default all 19.")
-@click.option("--environment", "environments", multiple=True, help="Default env-sandbox.")
-@click.option("--strict", is_flag=True, help="The published contract to the letter.")
-@click.option("--latency", type=_seconds, metavar="DURATION", help="Of each answer: 50ms.")
+@click.option("--connections", type=int, help="How many connections to begin with.  [default: 12]")
 @click.option(
-    "--settle", type=_seconds, metavar="DURATION", help="From an update to READY.  [default: 1s]"
+    "--type", "types", multiple=True, help="A type of theirs, taken in turn; by default all 19."
+)
+@click.option(
+    "--environment", "environments", multiple=True, help="An environment; by default env-sandbox."
+)
+@click.option("--strict", is_flag=True, help="Follow the published contract to the letter.")
+@click.option(
+    "--latency", type=_seconds, metavar="DURATION", help="How long each answer takes: 50ms."
+)
+@click.option(
+    "--settle",
+    type=_seconds,
+    metavar="DURATION",
+    help="How long from an update to READY.  [default: 1s]",
 )
 @click.option(
     "--phase-lag",
@@ -94,14 +103,14 @@ Examples:
     type=click.Choice(["check", "ignore", "refuse"]),
     help="What becomes of the resource version in a PATCH.  [default: check]",
 )
-@click.option("--limit", type=int, help="Requests a second, before 429.")
+@click.option("--limit", type=int, help="How many requests a second are answered; more get a 429.")
 @click.option(
     "--fault",
     "faults",
     type=_share,
     metavar="KIND=SHARE",
     multiple=True,
-    help="Share of the requests that end so: error-500=0.05.",
+    help="A fault, and the share of requests that it hits: error-500=0.05.",
 )
 @click.option(
     "--order",
@@ -112,7 +121,7 @@ Examples:
     help="A fault of the next requests that it fits, as POST /sandbox/faults takes it: "
     '{"kind": "foreign-write", "path": "*/openai-001"}.',
 )
-@click.option("--seed", type=int, help="Of the faults by chance.")
+@click.option("--seed", type=int, help="The seed of the random faults.")
 @click.option(
     "--settings",
     "file",
@@ -131,7 +140,7 @@ Examples:
 def sandbox(
     port: int, strict: bool, limit: int | None, file: Path | None, output: str | None, **given: Any
 ) -> None:
-    """An emulated Confluent Cloud on loopback, for trying and testing.
+    """Emulate Confluent Cloud on loopback.
 
     It has connections and statements as the sql/v1 API does, with phases that take their time,
     and fails on request in every way that we could think of. A credential with a value that

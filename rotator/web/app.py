@@ -25,12 +25,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rotator.errors import RotatorError, RunInProgress, ValueUnavailable
 from rotator.web.pages import Pages
-from rotator.web.views import ConnectionView, Health, NoSuchRotation, State
+from rotator.web.views import ConnectionView, DaemonView, Health, NoSuchRotation
 
 log = logging.getLogger(__name__)
 
 MOST_ROWS = 10_000
-"""Of one answer."""
+"""Rows of one answer."""
 _MOST_OFFSET = 999_999
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
@@ -48,15 +48,15 @@ Scrape = Callable[[str], tuple[bytes, str]]
 
 
 def create_app(
-    state: State,
+    view: DaemonView,
     scrape: Scrape,
     token: Token | None,
     quit_: Callable[[], None] | None = None,
 ) -> ASGIApp:
     """`token` looks the token of POST up anew; without one, POST answers 403. `quit_` ends the
     process for whoever asks from loopback, which in a pod are its own containers."""
-    handlers = _Handlers(state, scrape, token, quit_)
-    pages = Pages(state)
+    handlers = _Handlers(view, scrape, token, quit_)
+    pages = Pages(view)
     app = Starlette(
         routes=[
             Route("/", pages.overview),
@@ -83,12 +83,12 @@ def create_app(
 class _Handlers:
     def __init__(
         self,
-        state: State,
+        view: DaemonView,
         scrape: Scrape,
         token: Token | None,
         quit_: Callable[[], None] | None,
     ) -> None:
-        self._state = state
+        self._view = view
         self._scrape = scrape
         self._token = token
         self._quit = quit_
@@ -111,39 +111,41 @@ class _Handlers:
         return Response(body, headers=headers)
 
     async def livez(self, _: Request) -> Response:
-        return _health(self._state.livez())
+        return _health(self._view.health.livez())
 
     async def readyz(self, _: Request) -> Response:
-        return _health(await self._state.readyz())
+        return _health(await self._view.health.readyz())
 
     async def rotations(self, request: Request) -> Response:
         _query(request)
-        return _json({"rotations": await self._state.rotations()})
+        return _json({"rotations": await self._view.rotations.rotations()})
 
     async def connections(self, request: Request) -> Response:
         """Filters: rotation, target, phase, name (a glob); limit and offset."""
         query = _query(request, "rotation", "target", "phase", "name", "limit", "offset")
         limit = _number(query, "limit", 1000, MOST_ROWS)
         offset = _number(query, "offset", 0, _MOST_OFFSET)
-        found = [view for view in await self._state.connections() if _wanted(view, query)]
+        found = [
+            view for view in await self._view.connections.connections() if _wanted(view, query)
+        ]
         return _json({"total": len(found), "connections": found[offset : offset + limit]})
 
     async def sources(self, request: Request) -> Response:
         _query(request)
-        return _json({"sources": await self._state.sources()})
+        return _json({"sources": await self._view.sources.sources()})
 
     async def leases(self, request: Request) -> Response:
         _query(request)
-        return _json({"leases": await self._state.leases()})
+        return _json({"leases": await self._view.sources.leases()})
 
     async def runs(self, request: Request) -> Response:
         """Filter: rotation; limit."""
         query = _query(request, "rotation", "limit")
         limit = _number(query, "limit", 100, MOST_ROWS)
-        return _json({"runs": await self._state.runs(query.get("rotation"), limit)})
+        return _json({"runs": await self._view.rotations.runs(query.get("rotation"), limit)})
 
     async def run(self, request: Request) -> Response:
-        found = await self._state.run(request.path_params["run_id"])
+        found = await self._view.rotations.run(request.path_params["run_id"])
         if found is None:
             raise HTTPException(404, "no run has this id")
         run, outcomes = found
@@ -152,7 +154,7 @@ class _Handlers:
     async def start(self, request: Request) -> Response:
         await self._authorize(request)
         try:
-            run = await self._state.start(request.path_params["name"])
+            run = await self._view.rotations.start(request.path_params["name"])
         except NoSuchRotation:
             raise HTTPException(404, "no rotation has this name") from None
         except RunInProgress as busy:

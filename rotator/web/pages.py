@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from rotator.errors import RotatorError
 from rotator.web.assets import ASSETS
 from rotator.web.filters import Filters
-from rotator.web.views import State
+from rotator.web.views import DaemonView
 
 if TYPE_CHECKING:
     import htpy
@@ -26,20 +26,20 @@ class Pages:
     """What makes HTML is loaded with the first page that is asked for: a sidecar that nobody looks
     at saves 8 MiB (measured)."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, view: DaemonView) -> None:
+        self._view = view
 
     async def overview(self, request: Request) -> Response:
         from rotator.web.html.overview import Seen, overview
 
         async def page() -> Render:
-            state = self._state
+            view = self._view
             seen = Seen(
-                await state.rotations(),
-                await state.connections(),
-                await state.sources(),
-                await state.leases(),
-                state.leader(),
+                await view.rotations.rotations(),
+                await view.connections.connections(),
+                await view.sources.sources(),
+                await view.sources.leases(),
+                view.leader(),
             )
             return lambda: overview(seen, Filters.of(request.query_params), _now())
 
@@ -52,12 +52,12 @@ class Pages:
         name = request.query_params.get("name", "")
 
         async def page() -> Render | None:
-            outcomes = await self._state.outcomes(target, name)
-            views = await self._state.connections()
+            outcomes = await self._view.connections.outcomes(target, name)
+            views = await self._view.connections.connections()
             found = next((v for v in views if (v.target, v.connection) == (target, name)), None)
             if found is None and not outcomes:
                 return None
-            leader = self._state.leader()
+            leader = self._view.leader()
             return lambda: connection_page(found, target, name, outcomes, _now(), leader)
 
         return await _answer(page)
@@ -68,10 +68,10 @@ class Pages:
         run_id = request.query_params.get("id", "")
 
         async def page() -> Render | None:
-            found = await self._state.run(run_id)
+            found = await self._view.rotations.run(run_id)
             if found is None:
                 return None
-            under_way, leader = self._state.progress(run_id), self._state.leader()
+            under_way, leader = self._view.rotations.progress(run_id), self._view.leader()
             return lambda: run_page(*found, under_way, _now(), leader)
 
         return await _answer(page)

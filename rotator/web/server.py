@@ -74,7 +74,7 @@ class _Server(uvicorn.Server):
 def _with_deadline(seconds: float) -> type[H11Protocol]:
     """uvicorn waits forever for the rest of a request, and for a client to take its answer.
 
-    As many such clients as there may be connections would keep probes and scrapes out.
+    As many such clients as there may be connections would keep health checks and scrapes out.
     """
 
     class WithDeadline(H11Protocol):

@@ -1,8 +1,8 @@
-"""What is shown, and the seam through which it is asked for."""
+"""What is shown, and who is asked for it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -48,7 +48,7 @@ class ConnectionView:
     rotation: str
     phase: str | None
     stage: str
-    """Of the ledger's record; `unknown` where it has none."""
+    """The stage on record; `unknown` if there is no record."""
     rotated_at: datetime | None
     """When the last credential that was verified was put."""
     verified_at: datetime | None
@@ -82,7 +82,7 @@ class SourceView:
     name: str
     kind: str
     ok_at: datetime | None
-    """Of the last read or probe that worked."""
+    """When a read or probe last worked."""
     failing_since: datetime | None
     reason: str
     token_ends_at: datetime | None
@@ -104,31 +104,20 @@ class NoSuchRotation(Exception):
     """Nothing of this name is configured."""
 
 
-class State(Protocol):
-    """What the daemon knows. Raises LedgerError."""
-
+class HealthReader(Protocol):
     def livez(self) -> Health: ...
 
     async def readyz(self) -> Health: ...
 
-    def leader(self) -> str | None:
-        """Who leads, where that is another process; empty where nobody is known to. None: this
-        one."""
-        ...
+
+class RotationReader(Protocol):
+    """Rotations and runs. Raises LedgerError."""
 
     async def rotations(self) -> Sequence[RotationView]: ...
 
-    async def connections(self) -> Sequence[ConnectionView]: ...
-
-    async def outcomes(self, target: str, connection: str) -> Sequence[Outcome]:
-        """The newest first, and no more than anybody would read."""
+    async def runs(self, rotation: str | None, limit: int) -> Sequence[Run]:
+        """The newest first."""
         ...
-
-    async def sources(self) -> Sequence[SourceView]: ...
-
-    async def leases(self) -> Sequence[LeaseView]: ...
-
-    async def runs(self, rotation: str | None, limit: int) -> Sequence[Run]: ...
 
     async def run(self, run_id: str) -> tuple[Run, tuple[Outcome, ...]] | None: ...
 
@@ -139,3 +128,33 @@ class State(Protocol):
     async def start(self, rotation: str) -> Run:
         """Raises NoSuchRotation, and RunInProgress with the id of the run under way."""
         ...
+
+
+class ConnectionReader(Protocol):
+    """Raises LedgerError."""
+
+    async def connections(self) -> Sequence[ConnectionView]: ...
+
+    async def outcomes(self, target: str, connection: str) -> Sequence[Outcome]:
+        """The newest first, and no more than anybody would read."""
+        ...
+
+
+class SourceReader(Protocol):
+    """Sources, and the leases that they granted. Raises LedgerError."""
+
+    async def sources(self) -> Sequence[SourceView]: ...
+
+    async def leases(self) -> Sequence[LeaseView]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonView:
+    """All that is shown of the daemon, each part by the object that knows it."""
+
+    health: HealthReader
+    rotations: RotationReader
+    connections: ConnectionReader
+    sources: SourceReader
+    leader: Callable[[], str | None]
+    """Who leads, where that is another process; empty if nobody is known to. None: this one."""

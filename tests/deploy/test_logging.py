@@ -8,7 +8,7 @@ import re
 import pytest
 
 from rotator.errors import Cause
-from rotator.remedy import todo
+from rotator.remedy import remedy
 from tests.support.events import EVERYWHERE, PAGE, Logged, documented, misfits, written
 
 LIBRARY = Logged({"warning", "error", "critical"}, {"logger", "message", "error", "at"})
@@ -49,7 +49,7 @@ def test_the_example_is_a_line_that_there_could_be() -> None:
     assert list(misfits([line])) == []
     read = json.loads(line)
     assert set(read) >= EVERYWHERE
-    assert read["todo"] == todo(Cause.REJECTED, "openai")
+    assert read["todo"] == remedy(Cause.REJECTED, "openai")
 
 
 def test_what_does_not_fit_is_seen() -> None:

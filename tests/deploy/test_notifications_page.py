@@ -20,7 +20,7 @@ from rotator.notify.decisions import AGAIN_AFTER, Ended
 from rotator.notify.message import MOST_CONNECTIONS, notification, signature
 from rotator.notify.notifier import GRACE
 from rotator.notify.receiver import PATIENCE
-from rotator.remedy import todo
+from rotator.remedy import remedy
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "deploy" / "notifications.md").read_text()
@@ -39,7 +39,7 @@ def test_the_configuration_loads(tmp_path: Path) -> None:
 def test_the_example_has_exactly_the_keys_that_are_sent() -> None:
     run = Run("run-1", "openai", "schedule", NOW, NOW, RunResult.FAILED, "1 failed")
     outcome = Outcome("run-1", "openai", "prod", "a", Result.FAILED, "INVALID_AUTH", NOW)
-    ended = Ended(run, (outcome,), 40, todo(Cause.REJECTED, "openai"))
+    ended = Ended(run, (outcome,), 40, remedy(Cause.REJECTED, "openai"))
     sent = json.loads(notification(ended, Occasion.FAILED, ("prod",)).body)
     shown = json.loads(JSON)
     assert list(shown) == list(sent)

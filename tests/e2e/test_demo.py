@@ -62,7 +62,7 @@ async def test_nothing_is_left_of_it_where_it_is_told_to_stop(
         out, _ = await process.communicate()
     assert process.returncode == 1
     last = out.decode().splitlines()[-1]
-    assert last in {"Error: told to stop; all that it had made is removed", "interrupted"}
+    assert last in {"Error: told to stop; everything that it made is removed", "interrupted"}
     assert "Traceback" not in out.decode()
     assert daemons(tmp_path) == []
     assert list(tmp_path.iterdir()) == []

@@ -96,6 +96,7 @@ async def test_told_to_stop_it_ends_cleanly_and_the_next_run_goes_on(
 async def test_a_second_process_is_refused_and_told_why(
     installed: Deployment, cloud: Sandbox
 ) -> None:
+    cloud.state.change(settle=2.0)  # the first is at work for longer than the second takes to start
     first = await installed.spawn("rotate")
     await until(lambda: updates(cloud) >= 1)
     second = await installed.rotator("rotate")

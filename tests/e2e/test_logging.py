@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rotator.errors import Cause
-from rotator.remedy import todo
+from rotator.remedy import remedy
 from rotator.sandbox.faults import Fault, FaultKind
 from rotator.sandbox.server import Sandbox
 from tests.e2e.test_rotate import BAD, GOOD, NEXT
@@ -53,10 +53,10 @@ async def test_a_life_is_told_from_its_start_to_its_end(
         await running.event("run.finished", result="succeeded", trigger="http")
         installed.secret("openai", {"api_key": BAD})
         failed = await running.event("run.finished", result="failed")
-        assert failed["todo"] == todo(Cause.REJECTED, "openai")
+        assert failed["todo"] == remedy(Cause.REJECTED, "openai")
         (installed.secrets / "openai").unlink()
         down = await running.event("watch.failed")
-        assert (down["source"], down["todo"]) == ("mounted", todo(Cause.SECRET, "openai"))
+        assert (down["source"], down["todo"]) == ("mounted", remedy(Cause.SECRET, "openai"))
         installed.rotation["rollout"] = {"canary": -1}
         installed.write()
         running.process.send_signal(signal.SIGHUP)
@@ -87,7 +87,7 @@ async def test_a_refused_update_says_which_request_it_was(
         asked = [e for e in running.events if e["event"] == "target.request"]
         assert settled["request_id"] in [e["request_id"] for e in asked if e["method"] == "PUT"]
         finished = await running.event("run.finished", result="failed")
-        assert finished["todo"] == todo(Cause.KEY, "openai")
+        assert finished["todo"] == remedy(Cause.KEY, "openai")
 
 
 @pytest.mark.parametrize("on_failure", ["halt", "continue"])
@@ -99,7 +99,7 @@ async def test_a_secret_that_is_missing_is_looked_for_at_its_source(
     async with installed.daemon() as running:
         finished = await running.event("run.finished")
     assert finished["result"] == ("refused" if on_failure == "halt" else "failed")
-    assert finished["todo"] == todo(Cause.SECRET, "openai")
+    assert finished["todo"] == remedy(Cause.SECRET, "openai")
 
 
 @pytest.mark.parametrize(
@@ -116,26 +116,26 @@ async def test_a_plan_that_is_refused_says_why(
     installed.rotation.update(settings)
     done = await installed.rotator("rotate", "-o", "json")
     (run,) = done.json()
-    assert (run["result"], run["todo"]) == ("refused", todo(cause, "openai"))
+    assert (run["result"], run["todo"]) == ("refused", remedy(cause, "openai"))
     assert not cloud.state.counters.updates
 
 
 async def test_each_trouble_with_a_target_has_its_remedy(
     installed: Deployment, cloud: Sandbox
 ) -> None:
-    async def remedy(**environment: str) -> str | None:
+    async def told_remedy(**environment: str) -> str | None:
         done = await installed.rotator("rotate", "-o", "json", **environment)
         told: str | None = done.json()[0]["todo"]
         return told
 
-    assert await remedy(SANDBOX_SECRET="another") == todo(Cause.KEY, "openai")
+    assert await told_remedy(SANDBOX_SECRET="another") == remedy(Cause.KEY, "openai")
     cloud.state.faults.order(Fault(FaultKind.METHOD_NOT_ALLOWED, "PUT", times=None))
     installed.target["update"] = "put"
-    assert await remedy() == todo(Cause.REFUSED, "openai")
+    assert await told_remedy() == remedy(Cause.REFUSED, "openai")
     cloud.state.faults.clear()
     cloud.state.change(settle=3600.0)
     installed.rotation["verify"]["timeout"] = "1s"
-    assert await remedy() == todo(Cause.NOT_READY, "openai")
+    assert await told_remedy() == remedy(Cause.NOT_READY, "openai")
 
 
 async def test_a_ledger_that_breaks_is_told_with_its_remedy(installed: Deployment) -> None:
@@ -147,20 +147,20 @@ async def test_a_ledger_that_breaks_is_told_with_its_remedy(installed: Deploymen
             ledger.execute("DROP TABLE runs")
         ledger.close()
         failed = await running.event("watch.failed")
-        assert failed["todo"] == todo(Cause.LEDGER, "openai")
+        assert failed["todo"] == remedy(Cause.LEDGER, "openai")
         authorization = {"Authorization": f"Bearer {TOKEN}"}
         await http.post("/api/v1/rotations/openai/run", headers=authorization)
         for name in ("run.finished", "run.failed"):
-            told = await running.event(name, todo=todo(Cause.LEDGER, "openai"))
+            told = await running.event(name, todo=remedy(Cause.LEDGER, "openai"))
             assert told["level"] == "error"
 
 
 async def test_a_run_by_hand_says_what_to_do_as_well(installed: Deployment) -> None:
     installed.rotation["match"]["expect"] = {"max": 1}
     shown = await installed.rotator("rotate")
-    assert (shown.status, shown.err) == (1, f"openai: {todo(Cause.MATCH, 'openai')}\n")
+    assert (shown.status, shown.err) == (1, f"openai: {remedy(Cause.MATCH, 'openai')}\n")
     machine = await installed.rotator("rotate", "-o", "json")
-    assert machine.json()[0]["todo"] == todo(Cause.MATCH, "openai")
+    assert machine.json()[0]["todo"] == remedy(Cause.MATCH, "openai")
     assert machine.err == ""
     del installed.rotation["match"]["expect"]
     done = await installed.rotator("rotate", "-o", "json")

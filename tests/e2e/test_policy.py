@@ -80,7 +80,7 @@ async def test_without_any_line_of_it_something_is_missing(
         needless = line.startswith(("kv/metadata/", "sys/leases/"))
         assert done.status == (0 if needless else 1), line
         assert "the policy lacks" in done.err
-        assert "the least policies: rotator policy" in done.err
+        assert "`rotator policy` prints the policies" in done.err
         told = done.err.replace("openai-001", "+").replace("openai-003", "+")
         assert f'path "{line}"' in told
         assert "canary" not in done.out + done.err

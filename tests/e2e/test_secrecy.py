@@ -125,9 +125,10 @@ async def test_no_answer_no_metric_and_no_line_of_the_daemon_holds_a_value(
 LOADED = """
 import asyncio, json, sys
 from rotator import daemon
-from rotator.cli import commands
+from rotator.cli.plan import plan_now
+from rotator.config.load import load
 from pathlib import Path
-asyncio.run(commands.plan(Path(sys.argv[1]), (), only=None, force=False))
+asyncio.run(plan_now(load(Path(sys.argv[1])), ("openai",), only=None, force=False))
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 

@@ -87,7 +87,7 @@ async def test_it_does_not_where_that_is_not_configured(installed: Deployment) -
 )
 async def test_nor_for_anybody_outside_of_the_pod(peer: str, status: int) -> None:
     told: list[bool] = []
-    app = create_app(HeldState(NOW), Metrics().scrape, None, lambda: told.append(True))
+    app = create_app(HeldState(NOW).view, Metrics().scrape, None, lambda: told.append(True))
     transport = httpx.ASGITransport(app, client=(peer, 40000))
     async with httpx.AsyncClient(transport=transport, base_url="http://rotator") as client:
         assert (await client.post("/quitquitquit")).status_code == status

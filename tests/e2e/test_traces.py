@@ -274,8 +274,9 @@ LOADED = """
 import asyncio, json, sys
 from pathlib import Path
 from rotator import daemon
-from rotator.cli import commands
-asyncio.run(commands.rotate(Path(sys.argv[1]), (), only=None, force=False))
+from rotator.cli.rotate import rotate_now
+from rotator.config.load import load
+asyncio.run(rotate_now(load(Path(sys.argv[1])), ("openai",), only=None, force=False))
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 

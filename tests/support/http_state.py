@@ -1,4 +1,4 @@
-"""A State for the web alone: it holds what it is given, and starts runs as the daemon does."""
+"""What the web asks, held in memory; runs start and end as the daemon's do."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rotator.web.app import Scrape, Token, create_app
 from rotator.web.server import serving
 from rotator.web.views import (
     ConnectionView,
+    DaemonView,
     Health,
     LeaseView,
     NoSuchRotation,
@@ -106,6 +107,10 @@ class HeldState:
         run = self._running[rotation] = Run(f"run-of-{rotation}", rotation, "http", self.now)
         return run
 
+    @property
+    def view(self) -> DaemonView:
+        return DaemonView(self, self, self, self, self.leader)
+
     def finish(self, rotation: str) -> None:
         del self._running[rotation]
 
@@ -118,7 +123,7 @@ async def web(
     **options: float,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The real server on a free port of loopback, and a client of it."""
-    app = create_app(state, scrape or Metrics().scrape, token)
+    app = create_app(state.view, scrape or Metrics().scrape, token)
     async with (
         serving(app, "127.0.0.1", 0, **options) as address,
         httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client,

@@ -1,4 +1,4 @@
-"""What a run that crashes leaves in the log."""
+"""When a run starts, and what one that crashes leaves in the log."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from rotator.clock import SystemClock
-from rotator.config.models import LedgerConfig
 from rotator.coordination.term import Term
-from rotator.daemon.compose import open_ledger
-from rotator.daemon.runner import Runner
-from rotator.errors import Cause
+from rotator.daemon.runner import Draining, Runner
+from rotator.errors import Cause, NotLeading, RunInProgress
 from rotator.observe.lines import JsonLines
-from rotator.remedy import todo
+from rotator.remedy import remedy
 from rotator.rotation.context import RunContext
-from rotator.rotation.run import Order
-from tests.support.configuration import configured
 
 CANARY = "sk-canary-value"
 
@@ -33,15 +28,12 @@ async def crashing() -> AsyncIterator[RunContext]:
 
 
 async def test_a_crash_is_one_line_with_its_place_and_without_its_words(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = SystemClock()
-    async with open_ledger(LedgerConfig(url=f"sqlite:///{tmp_path}/ledger.db"), clock) as (to, key):
-        config = configured(openai={})
-        context = RunContext(config, {}, {}, to, clock, lambda _: None, key.fingerprint)
-        runner = Runner(crashing, asyncio.Event(), term=Term(clock))
-        run = runner.start(Order("openai", "schedule"), context)
-        await runner.idle()
+    runner = Runner(crashing, clock, asyncio.Event(), term=Term(clock))
+    run = runner.start("openai", "schedule")
+    await runner.idle()
     (record,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
     line = json.loads(JsonLines().format(record))
     told = {name: line[name] for name in ("event", "run", "rotation", "error", "todo")}
@@ -50,8 +42,43 @@ async def test_a_crash_is_one_line_with_its_place_and_without_its_words(
         "run": run.id,
         "rotation": "openai",
         "error": "RuntimeError",
-        "todo": todo(Cause.INTERNAL, "openai"),
+        "todo": remedy(Cause.INTERNAL, "openai"),
     }
     assert "daemon/test_runner.py:" in line["at"]
     assert CANARY not in str(line)
     assert runner.under_way("openai") is None
+
+
+async def test_a_process_that_does_not_lead_starts_nothing_by_itself() -> None:
+    runner = Runner(crashing, SystemClock(), asyncio.Event(), holder=lambda: "pod-b")
+    runner.start_by_itself("openai", "schedule")
+    assert runner.under_way("openai") is None
+    with pytest.raises(NotLeading, match="pod-b leads"):
+        runner.start("openai", "http")
+
+
+async def test_a_tick_during_a_run_is_left_out_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = SystemClock()
+    runner = Runner(crashing, clock, asyncio.Event(), term=Term(clock))
+    run = runner.start("openai", "http")
+    runner.start_by_itself("openai", "schedule")
+    assert runner.under_way("openai") is run
+    (skipped,) = [each for each in caplog.records if each.getMessage() == "run.skipped"]
+    assert run.id in str(vars(skipped)["reason"])
+    with pytest.raises(RunInProgress):
+        runner.start("openai", "http")
+    await runner.idle()
+
+
+async def test_a_process_that_is_about_to_stop_starts_nothing() -> None:
+    clock = SystemClock()
+    runner = Runner(crashing, clock, asyncio.Event(), term=Term(clock))
+    await runner.drain(0.0)
+    assert not runner.leads
+    runner.start_by_itself("openai", "schedule")
+    assert runner.under_way("openai") is None
+    with pytest.raises(Draining):
+        runner.start("openai", "http")

@@ -10,48 +10,73 @@ import pytest
 from rotator.config.models import SecretConfig
 from rotator.daemon.watch import RETRY_AFTER_FAILURE, Watch, may_concern, next_change
 from rotator.errors import SecretDeleted, SecretMissing, SourceUnavailable
-from rotator.model.run import Run, RunResult
+from rotator.model.run import ActedOn, Run, RunResult
 from rotator.model.secret import Probe, SecretRef
 
 REF = SecretRef("vault", "flink/openai")
 OTHER = SecretRef("vault", "flink/azure")
+LEASED = SecretRef("vault", "creds/app", engine="database", holder="openai")
 GOOD = Run(
     "run-1", "openai", "watch", datetime(2026, 11, 20, tzinfo=UTC), result=RunResult.SUCCEEDED
 )
 BAD = replace(GOOD, result=RunResult.FAILED)
+A, B = ("prod", "a"), ("prod", "b")
+WANTED = {A: REF}
+ACTED = {A: ActedOn(REF, "1")}
+NOW_1, NOW_2 = {REF: Probe("1")}, {REF: Probe("2")}
 
 
 def test_a_version_that_was_not_acted_on() -> None:
     watch = Watch()
-    assert watch.calls_for_a_run({REF: Probe("2")}, {REF: "1"}, GOOD)
-    assert watch.calls_for_a_run({REF: Probe("2")}, {}, None)
-    assert not watch.calls_for_a_run({REF: Probe("2")}, {REF: "2"}, GOOD)
-    assert not watch.calls_for_a_run({REF: Probe("2")}, {REF: "2", OTHER: "9"}, GOOD)
+    assert not watch.calls_for_a_run(NOW_1, WANTED, ACTED, GOOD)
+    assert watch.calls_for_a_run(NOW_2, WANTED, ACTED, GOOD)
+    assert watch.calls_for_a_run(NOW_1, WANTED, {}, None), "nothing was acted on"
+
+
+def test_what_was_acted_on_counts_for_each_connection() -> None:
+    """A run of one connection does not keep the others from being noticed."""
+    both = {A: REF, B: REF}
+    for acted_on in ({A: ActedOn(REF, "2")}, {A: ActedOn(REF, "2"), B: ActedOn(REF, "1")}):
+        assert Watch().calls_for_a_run(NOW_2, both, acted_on, GOOD)
+    acted_on = {A: ActedOn(REF, "2"), B: ActedOn(REF, "2")}
+    assert not Watch().calls_for_a_run(NOW_2, both, acted_on, GOOD)
+
+
+def test_a_connection_that_is_gone_calls_for_nothing() -> None:
+    assert not Watch().calls_for_a_run(NOW_1, WANTED, {**ACTED, B: ActedOn(OTHER, "9")}, GOOD)
+
+
+def test_a_connection_that_needs_another_secret_now() -> None:
+    """Versions of two secrets can be equal by chance: both begin at 1."""
+    assert Watch().calls_for_a_run({OTHER: Probe("1")}, {A: OTHER}, ACTED, GOOD)
+
+
+def test_a_leased_secret_was_not_probed_and_calls_for_nothing() -> None:
+    assert not Watch().calls_for_a_run(NOW_1, {A: REF, B: LEASED}, ACTED, GOOD)
 
 
 def test_a_secret_that_was_deleted_and_is_back_with_its_old_version() -> None:
-    """E6, E48: only a run reads the value again, and compares its fingerprint."""
-    seen = {REF: "1"}
+    """Only a run reads the value again, and compares its fingerprint."""
     for gone in (SecretDeleted("vault", "x", "deleted"), SecretMissing("vault", "x", "absent")):
         watch = Watch()
         watch.failed(gone)
-        assert watch.calls_for_a_run({REF: Probe("1")}, seen, GOOD)
-        assert not watch.calls_for_a_run({REF: Probe("1")}, seen, GOOD)
+        assert watch.calls_for_a_run(NOW_1, WANTED, ACTED, GOOD)
+        assert not watch.calls_for_a_run(NOW_1, WANTED, ACTED, GOOD)
     watch = Watch()
     watch.failed(SecretDeleted("vault", "x", "deleted"))
     watch.failed(SourceUnavailable("vault", "x", "sealed"))
-    assert not watch.calls_for_a_run({REF: Probe("1")}, seen, GOOD)
+    assert not watch.calls_for_a_run(NOW_1, WANTED, ACTED, GOOD)
 
 
 def test_a_run_that_failed_is_tried_again_now_and_then() -> None:
-    watch, seen = Watch(), {REF: "1"}
-    looks = [watch.calls_for_a_run({REF: Probe("1")}, seen, BAD) for _ in range(30)]
+    watch = Watch()
+    looks = [watch.calls_for_a_run(NOW_1, WANTED, ACTED, BAD) for _ in range(30)]
     assert [at for at, called in enumerate(looks, 1) if called] == [
         RETRY_AFTER_FAILURE * n for n in (1, 2, 3)
     ]
-    watch.calls_for_a_run({REF: Probe("1")}, seen, BAD)
-    assert not watch.calls_for_a_run({REF: Probe("1")}, seen, GOOD)
-    again = [watch.calls_for_a_run({REF: Probe("1")}, seen, BAD) for _ in range(10)]
+    watch.calls_for_a_run(NOW_1, WANTED, ACTED, BAD)
+    assert not watch.calls_for_a_run(NOW_1, WANTED, ACTED, GOOD)
+    again = [watch.calls_for_a_run(NOW_1, WANTED, ACTED, BAD) for _ in range(10)]
     assert again == [False] * 9 + [True], "counted anew after a good run"
 
 

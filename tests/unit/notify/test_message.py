@@ -14,7 +14,7 @@ from rotator.notify.message import MOST_CONNECTIONS, escaped, notification, sign
 
 NOW = datetime(2026, 11, 20, 3, 0, 5, 123456, tzinfo=UTC)
 RUN = Run("run-1", "openai", "schedule", NOW, NOW, RunResult.FAILED, "3 failed; 37 not touched")
-TODO = "see why: rotator plan openai; then: rotator rotate openai"
+REMEDY = "see why: rotator plan openai; then: rotator rotate openai"
 
 
 def outcome(
@@ -23,7 +23,7 @@ def outcome(
     return Outcome("run-1", "openai", "prod", connection, result, reason, NOW, "INVALID_AUTH")
 
 
-THREE = Ended(RUN, (outcome("c"), outcome("a"), outcome("b")), 40, TODO)
+THREE = Ended(RUN, (outcome("c"), outcome("a"), outcome("b")), 40, REMEDY)
 
 
 def content(ended: Ended, occasion: Occasion = Occasion.FAILED) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_every_key_is_always_there() -> None:
         "connections_total": 3,
         "connections_matched": 40,
         "reason": "3 failed; 37 not touched",
-        "todo": TODO,
+        "todo": REMEDY,
         "text": "rotation openai failed: 3 of 40 connections (prod/a: INVALID_AUTH; "
         "prod/b: INVALID_AUTH; prod/c: INVALID_AUTH). 3 failed; 37 not touched. "
         "See why: rotator plan openai; then: rotator rotate openai",
@@ -67,7 +67,7 @@ def test_every_key_is_always_there() -> None:
 
 
 def test_a_run_without_a_plan() -> None:
-    told = content(Ended(replace(RUN, reason="source vault: it is sealed"), todo=TODO))
+    told = content(Ended(replace(RUN, reason="source vault: it is sealed"), remedy=REMEDY))
     assert (told["connections"], told["connections_total"]) == ([], 0)
     assert told["connections_matched"] is None
     assert told["text"].startswith("rotation openai failed: source vault: it is sealed. See why")
@@ -75,7 +75,7 @@ def test_a_run_without_a_plan() -> None:
 
 def test_a_refusal_says_so() -> None:
     refused = replace(RUN, result=RunResult.REFUSED, reason="matches 0 connections")
-    assert content(Ended(refused, (), 0, TODO))["text"].startswith(
+    assert content(Ended(refused, (), 0, REMEDY))["text"].startswith(
         "rotation openai was refused: matches 0 connections. "
     )
 

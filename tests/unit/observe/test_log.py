@@ -37,7 +37,7 @@ from rotator.model.plan import Change, Verdict
 from rotator.model.run import Outcome, Result, Run, RunResult
 from rotator.observe import log
 from rotator.observe.lines import ROOT
-from rotator.remedy import todo
+from rotator.remedy import remedy
 from tests.unit.observe.test_metrics import LEASE
 
 CANARY = "sk-canary-value"
@@ -133,7 +133,7 @@ def test_a_failed_run_says_what_to_do(lines: Lines, result: RunResult, cause: Ca
     log.Log()(RunFinished(replace(DONE, result=result, reason="1 failed"), cause, "request-7"))
     (line,) = lines()
     assert (line["level"], line["result"], line["reason"]) == ("error", str(result), "1 failed")
-    assert line["todo"] == todo(cause or Cause.OTHER, "openai")
+    assert line["todo"] == remedy(cause or Cause.OTHER, "openai")
     assert line["request_id"] == "request-7"
 
 

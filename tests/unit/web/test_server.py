@@ -61,7 +61,7 @@ def long_scrape(_: str) -> tuple[bytes, str]:
 
 
 async def test_it_answers_as_soon_as_its_address_is_known() -> None:
-    app = create_app(HeldState(NOW), nothing, None)
+    app = create_app(HeldState(NOW).view, nothing, None)
     async with serving(app, "localhost", 0) as address, httpx.AsyncClient(trust_env=False) as http:
         assert (await http.get(f"http://{address}/livez")).status_code == 200
 
@@ -82,7 +82,7 @@ async def test_signals_stay_with_the_daemon() -> None:
     ],
 )
 async def test_an_address_that_cant_be_had_is_one_line(host: str, port: int, remedy: str) -> None:
-    app = create_app(HeldState(NOW), nothing, None)
+    app = create_app(HeldState(NOW).view, nothing, None)
     with pytest.raises(ListenError) as refused:
         async with serving(app, host, port):
             raise AssertionError("it serves")
@@ -93,7 +93,7 @@ async def test_an_address_that_cant_be_had_is_one_line(host: str, port: int, rem
 
 
 async def test_a_port_in_use_is_one_line() -> None:
-    app = create_app(HeldState(NOW), nothing, None)
+    app = create_app(HeldState(NOW).view, nothing, None)
     async with serving(app, "127.0.0.1", 0) as address:
         with pytest.raises(ListenError, match=f"http.listen {address}: the port is in use"):
             async with serving(app, "127.0.0.1", int(address.rpartition(":")[2])):
@@ -171,7 +171,7 @@ async def test_it_ends_soon_whatever_clients_do(start: bytes) -> None:
 async def test_an_answer_under_way_is_given_before_the_end() -> None:
     state = HeldState(NOW)
     state.answering.clear()
-    app = create_app(state, nothing, None)
+    app = create_app(state.view, nothing, None)
     async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE) as http:
         async with serving(app, "127.0.0.1", 0) as address:
             asked = asyncio.create_task(http.get(f"http://{address}/api/v1/runs"))

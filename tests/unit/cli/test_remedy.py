@@ -8,13 +8,13 @@ import pytest
 
 from rotator.cli.main import cli
 from rotator.errors import Cause
-from rotator.remedy import todo
+from rotator.remedy import remedy
 
 
 @pytest.mark.parametrize("rotation", ["openai", None])
 @pytest.mark.parametrize("cause", Cause)
 def test_each_is_one_line_whose_commands_there_are(cause: Cause, rotation: str | None) -> None:
-    line = todo(cause, rotation)
+    line = remedy(cause, rotation)
     assert line.isprintable()
     assert len(line) < 200
     named = re.findall(r"`rotator (\w+)[^`]*`", line)
@@ -25,7 +25,7 @@ def test_each_is_one_line_whose_commands_there_are(cause: Cause, rotation: str |
 
 
 def test_each_is_another() -> None:
-    assert len({todo(cause, "openai") for cause in Cause}) == len(Cause)
+    assert len({remedy(cause, "openai") for cause in Cause}) == len(Cause)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_each_is_another() -> None:
     ],
 )
 def test_it_helps_with_this_very_failure(cause: Cause, words: str) -> None:
-    assert words in todo(cause, "openai")
+    assert words in remedy(cause, "openai")
 
 
 def test_without_a_rotation_it_names_none() -> None:
-    assert "`rotator plan` shows" in todo(Cause.CREDENTIAL)
-    assert todo(Cause.CREDENTIAL).endswith("Then: `rotator rotate`")
+    assert "`rotator plan` shows" in remedy(Cause.CREDENTIAL)
+    assert remedy(Cause.CREDENTIAL).endswith("Then: `rotator rotate`")

@@ -1,10 +1,10 @@
-"""livez and readyz of the daemon, from what it knows."""
+"""What the daemon shows of itself, from what it knows."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,37 @@ from rotator.daemon.compose import SourcePool, open_context, open_ledger
 from rotator.daemon.health import CLOCKS_PARTED, STALLED_AFTER, Clocks, Contacts
 from rotator.daemon.runner import Runner
 from rotator.daemon.snapshots import Snapshots
-from rotator.daemon.state import DaemonState
+from rotator.daemon.views.connections import ConnectionViews
+from rotator.daemon.views.health import HealthViews
+from rotator.daemon.views.leader import Leader
+from rotator.daemon.views.sources import SourceViews
 from rotator.ledger import FingerprintKey, SqlLedger
 from rotator.model.connection import Connection
 from rotator.model.events import Listed, RequestAnswered, SourceRead, TokenSeen
 from rotator.model.record import Record, Stage
 from rotator.model.run import Outcome, Result, Settlement
 from rotator.observe.listings import Listings
-from rotator.observe.live import Live
 from tests.support.deployment import Deployment
 from tests.support.kubernetes import FakeKubernetes, kubernetes_running, rotator_role
 from tests.support.leasing import MovedClock
 from tests.support.waiting import until
 
-MakeState = Callable[[Elector | None], DaemonState]
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The views of a daemon, and what they show."""
+
+    ledger: SqlLedger
+    runner: Runner
+    contacts: Contacts
+    listings: Listings
+    health: HealthViews
+    connections: ConnectionViews
+    sources: SourceViews
+    leader: Leader
+
+
+MakeState = Callable[[Elector | None], Shown]
 
 
 @pytest.fixture
@@ -72,20 +89,18 @@ async def state_of(
     snapshots = Snapshots(lambda new: open_context(new, ledger, pool, contacts, clock))
     await snapshots.replace(config)
 
-    def make(candidate: Elector | None) -> DaemonState:
-        runner = Runner(snapshots.borrow, asyncio.Event())
-        clocks = Clocks.of(clock)
-        return DaemonState(
-            snapshots,
+    def make(candidate: Elector | None) -> Shown:
+        runner = Runner(snapshots.borrow, clock, asyncio.Event())
+        leader, listings = Leader(runner, candidate), Listings()
+        return Shown(
             ledger,
             runner,
             contacts,
-            clock,
-            lambda _: None,
-            clocks,
-            Listings(),
-            Live(),
-            candidate,
+            listings,
+            HealthViews(snapshots, ledger, contacts, Clocks.of(clock), leader),
+            ConnectionViews(snapshots, ledger, listings),
+            SourceViews(snapshots, ledger, contacts),
+            leader,
         )
 
     yield make
@@ -111,7 +126,7 @@ def candidate(server: FakeKubernetes, clock: MovedClock, tmp_path: Path) -> Elec
     return elector(LeaseCoordination.model_validate(section), clock)
 
 
-def reached_all(state: DaemonState) -> None:
+def reached_all(state: Shown) -> None:
     state.contacts(RequestAnswered("sandbox", "GET", "200", 0.1))
     state.contacts(SourceRead("mounted", "read", "ok", 0.1))
 
@@ -121,17 +136,17 @@ async def test_livez_fails_where_a_restart_would_help(
 ) -> None:
     state = state_of(None)
     fine = {"scheduler": "ok", "leases": "ok", "clocks": "ok"}
-    assert (state.livez().ok, state.livez().checks) == (True, fine)
+    assert (state.health.livez().ok, state.health.livez().checks) == (True, fine)
     clock.jump = -(CLOCKS_PARTED + 10)
-    assert state.livez().checks == {
+    assert state.health.livez().checks == {
         **fine,
         "clocks": "the time of day jumped by 310 s since the start",
     }
-    assert not state.livez().ok
+    assert not state.health.livez().ok
     clock.jump = 0
     clock.ahead = STALLED_AFTER + 1
-    assert not state.livez().ok
-    assert state.livez().checks["scheduler"] == "stalled"
+    assert not state.health.livez().ok
+    assert state.health.livez().checks["scheduler"] == "stalled"
 
 
 async def test_livez_fails_where_the_election_hangs(
@@ -139,21 +154,21 @@ async def test_livez_fails_where_the_election_hangs(
 ) -> None:
     state = state_of(candidate)
     candidate.turned_at = clock.monotonic()
-    assert state.livez().checks["election"] == "ok"
+    assert state.health.livez().checks["election"] == "ok"
     clock.ahead = candidate.overdue + 1
     state.contacts.beat(clock.monotonic())
-    assert state.livez().checks == {
+    assert state.health.livez().checks == {
         "scheduler": "ok",
         "leases": "ok",
         "clocks": "ok",
         "election": "stalled",
     }
-    assert not state.livez().ok
+    assert not state.health.livez().ok
 
 
 async def test_readyz_says_what_is_missing(state_of: MakeState) -> None:
     state = state_of(None)
-    told = await state.readyz()
+    told = await state.health.readyz()
     assert not told.ok
     assert told.checks == {
         "configuration": "ok",
@@ -162,7 +177,7 @@ async def test_readyz_says_what_is_missing(state_of: MakeState) -> None:
         "source mounted": "not reached yet",
     }
     reached_all(state)
-    assert (await state.readyz()).ok
+    assert (await state.health.readyz()).ok
 
 
 async def test_readyz_knows_who_leads(
@@ -170,14 +185,14 @@ async def test_readyz_knows_who_leads(
 ) -> None:
     state = state_of(candidate)
     reached_all(state)
-    told = await state.readyz()
+    told = await state.health.readyz()
     assert (told.ok, told.checks["coordination"]) == (False, "not known yet who leads")
 
     server.account("pod-a", ())
     loop = asyncio.create_task(candidate.run())
     try:
         await until(lambda: candidate.trouble is not None)
-        told = await state.readyz()
+        told = await state.health.readyz()
         assert not told.ok
         assert "its Role needs the verbs get and update" in told.checks["coordination"]
     finally:
@@ -194,10 +209,10 @@ async def test_a_follower_is_ready_and_so_is_the_leader(
     loop = asyncio.create_task(candidate.run())
     try:
         await until(lambda: candidate.reached)
-        told = await state.readyz()
+        told = await state.health.readyz()
         assert (told.ok, told.checks["coordination"]) == (True, "pod-b leads")
         state.runner.term = Term(clock)
-        assert (await state.readyz()).checks["coordination"] == "this process leads"
+        assert (await state.health.readyz()).checks["coordination"] == "this process leads"
     finally:
         loop.cancel()
         await candidate.api.aclose()
@@ -212,7 +227,7 @@ def record(name: str, clock: MovedClock, **changes: Any) -> Record:
     return replace(made, **changes)
 
 
-def listed(state: DaemonState, *names: str, rotation: str = "openai", phase: str = "READY") -> None:
+def listed(state: Shown, *names: str, rotation: str = "openai", phase: str = "READY") -> None:
     endpoint = "mongodb+srv://user:canary@e.example/x@y"
     found = (
         Connection("sandbox", name, "OPENAI", endpoint, phase, condition(phase)) for name in names
@@ -225,14 +240,14 @@ async def test_connections_are_those_on_record_and_those_seen(
 ) -> None:
     state = state_of(None)
     for name, error in (("known", None), ("gone", None), ("broken", "INVALID_AUTH: 401")):
-        await ledger.write(record(name, clock, error=error))
-    before = {view.connection: view for view in await state.connections()}
+        await state.ledger.write(record(name, clock, error=error))
+    before = {view.connection: view for view in await state.connections.connections()}
     assert set(before) == {"known", "gone", "broken"}, "before a look nobody knows what is gone"
     assert before["known"].type is None
 
     listed(state, "known", "new", "broken", phase="PENDING")
     listed(state, "known", rotation="another")
-    views = {view.connection: view for view in await state.connections()}
+    views = {view.connection: view for view in await state.connections.connections()}
     assert set(views) == {"known", "new", "broken"}
     assert (views["known"].rotation, views["known"].phase) == ("openai", "PENDING")
     assert (views["known"].type, views["known"].stage) == ("OPENAI", "verified")
@@ -243,7 +258,7 @@ async def test_connections_are_those_on_record_and_those_seen(
     assert views["broken"].needs_attention
     assert not views["known"].too_old
     clock.ahead = 31 * 86_400
-    views = {view.connection: view for view in await state.connections()}
+    views = {view.connection: view for view in await state.connections.connections()}
     assert views["known"].too_old
     assert views["known"].needs_attention
     assert not views["new"].too_old, "nobody knows how old what it has is"
@@ -255,7 +270,7 @@ async def test_a_bad_credential_tells_when_it_was_put(
     at = clock.now()
     bad = record("a", clock, stage=Stage.FAILED, put_at=at, rotated_at=None, verified_at=None)
     await ledger.write(bad)
-    (view,) = await state_of(None).connections()
+    (view,) = await state_of(None).connections.connections()
     assert (view.stage, view.put_at, view.verified) == ("failed", at, False)
 
 
@@ -264,9 +279,9 @@ async def test_what_is_known_to_be_gone_is_not_shown_unless_it_is_back(
 ) -> None:
     state = state_of(None)
     await ledger.write(record("a", clock, put_at=clock.now(), gone_at=clock.now()))
-    assert await state.connections() == []
+    assert await state.connections.connections() == []
     listed(state, "a")
-    (view,) = await state.connections()
+    (view,) = await state.connections.connections()
     assert (view.stage, view.put_at) == ("unknown", None), "it was made again, and nothing was put"
 
 
@@ -276,14 +291,17 @@ async def test_what_a_connection_went_through(
     state = state_of(None)
     done = Outcome("run-1", "openai", "sandbox", "a", Result.ROTATED, "READY", clock.now())
     for outcome in (done, replace(done, target="other"), replace(done, run_id="run-2")):
-        await ledger.settle([Settlement(None, outcome)])
-    assert [each.run_id for each in await state.outcomes("sandbox", "a")] == ["run-2", "run-1"]
-    assert await state.outcomes("sandbox", "*") == (), "a name is no glob here"
+        await state.ledger.settle([Settlement(None, outcome)])
+    assert [each.run_id for each in await state.connections.outcomes("sandbox", "a")] == [
+        "run-2",
+        "run-1",
+    ]
+    assert await state.connections.outcomes("sandbox", "*") == (), "a name is no glob here"
 
 
 async def test_sources_as_they_answered(state_of: MakeState, clock: MovedClock) -> None:
     state = state_of(None)
-    (source,) = await state.sources()
+    (source,) = await state.sources.sources()
     assert (source.name, source.kind, source.ok_at, source.failing_since) == (
         "mounted",
         "file",
@@ -294,12 +312,12 @@ async def test_sources_as_they_answered(state_of: MakeState, clock: MovedClock) 
     ends_at = clock.now()
     state.contacts(TokenSeen("mounted", ends_at))
     state.contacts(SourceRead("mounted", "read", "unavailable", 0.1, "it is sealed"))
-    (source,) = await state.sources()
+    (source,) = await state.sources.sources()
     assert source.ok_at is not None
     assert source.failing_since is not None
     assert (source.reason, source.token_ends_at) == ("it is sealed", ends_at)
 
 
 async def test_who_leads(state_of: MakeState, candidate: Elector) -> None:
-    assert state_of(None).leader() is None
-    assert state_of(candidate).leader() == "", "nobody is known to"
+    assert state_of(None).leader.name() is None
+    assert state_of(candidate).leader.name() == "", "nobody is known to"
