@@ -41,7 +41,8 @@ def answer(vault: State, call: Call) -> Any:
     if method is None:
         raise refused(403, DENIED)
     if not call.writes:
-        raise unsupported()
+        # Seen with AppRole; what the other methods answer to a GET was not captured.
+        raise refused(500, ["missing role_id"]) if method == "approle" else unsupported()
     key = f"{mount}/{user.removeprefix('/')}" if method == "userpass" else mount
     login, metadata = _METHODS[method](vault, call, key)
     if login.uses == 1:
