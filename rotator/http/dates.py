@@ -1,9 +1,21 @@
-"""The times that answers tell."""
+"""Times in the headers and bodies of answers."""
 
 from __future__ import annotations
 
 import email.utils
-from datetime import datetime
+from datetime import UTC, datetime
+
+
+def rfc3339(text: object) -> datetime | None:
+    """A time of JSON, in UTC; None for anything else, and for a time without a zone.
+
+    Of nanoseconds, as Go writes them, Python keeps six digits.
+    """
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return moment.astimezone(UTC) if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def http_date(text: str | None) -> datetime | None:

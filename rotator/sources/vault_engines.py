@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from rotator.errors import SecretDeleted, SecretInvalid, SecretMissing, SourceUnavailable
+from rotator.http.dates import rfc3339
 from rotator.model.secret import Grant, Probe, Secret, SecretRef
 from rotator.sources.reader import Digest
 from rotator.sources.vault_errors import mapping
@@ -91,7 +92,7 @@ class Engines:
             version,
             fields,
             changes_in=_until(metadata.get("deletion_time"), now),
-            changed_at=_moment(created),
+            changed_at=rfc3339(created),
         )
 
     def kv2_probe(self, ref: SecretRef, answer: Answer) -> Probe | None:
@@ -147,7 +148,7 @@ class Engines:
             rotated = self._digest(json.dumps(fields, sort_keys=True, default=str).encode())
         ttl = fields.get("ttl")
         due = float(ttl) + ROTATED if isinstance(ttl, (int, float)) and ttl >= 0 else None
-        return Secret(ref, rotated, fields, changes_in=due, changed_at=_moment(rotated))
+        return Secret(ref, rotated, fields, changes_in=due, changed_at=rfc3339(rotated))
 
     def _fields(self, ref: SecretRef, answer: Answer) -> dict[str, Any]:
         fields = mapping(answer, "data")
@@ -166,15 +167,5 @@ def lease_of(answer: Answer, owner: str | None) -> Grant | None:
 
 def _until(deletion: object, now: datetime) -> float | None:
     """Seconds until just before a version that lives is deleted, by `delete_version_after`."""
-    at = _moment(deletion)
+    at = rfc3339(deletion)
     return max(_SOON, (at - now).total_seconds() - _SOON) if at else None
-
-
-def _moment(text: object) -> datetime | None:
-    if not isinstance(text, str) or not text:
-        return None
-    try:
-        # Nanoseconds, of which Python reads six digits.
-        return datetime.fromisoformat(text.partition(".")[0].rstrip("Z")).replace(tzinfo=UTC)
-    except ValueError:
-        return None

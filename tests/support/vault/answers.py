@@ -74,4 +74,6 @@ def envelope(data: Any, **others: Any) -> dict[str, Any]:
 
 
 def stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f789Z")
+    """RFC 3339 with nanoseconds, as Go writes it: with Z for UTC, else with the offset."""
+    zone = "Z" if not moment.utcoffset() else f"{moment:%z}"[:3] + ":" + f"{moment:%z}"[3:]
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}789{zone}"

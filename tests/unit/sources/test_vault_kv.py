@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -58,7 +58,7 @@ def test_a_deletion_in_the_future_is_a_reason_to_look_before_it(
     vault.kv_settings["kv", "flink/openai"] = KeySettings(delete_version_after=3600)
     vault.put("flink/openai", {"api_key": "canary-short"})
     secret, probe = reader().read(KV), reader().probe(KV)
-    assert secret.changed_at == vault.kv["kv", "flink/openai"][-1].created.replace(microsecond=0)
+    assert secret.changed_at == vault.kv["kv", "flink/openai"][-1].created
     assert secret.fields == {"api_key": "canary-short"}
     assert secret.version == probe.version
     for changes_in in (secret.changes_in, probe.changes_in):
@@ -67,6 +67,19 @@ def test_a_deletion_in_the_future_is_a_reason_to_look_before_it(
     vault.kv["kv", "flink/openai"][-1].deleted = datetime.now(UTC) + timedelta(seconds=1)
     vault.now = datetime.now(UTC)
     assert reader().read(KV).changes_in == 1.0, "not at once, and not in the past"
+
+
+def test_times_with_an_offset(vault: FakeVault, reader: Readers) -> None:
+    """Go writes the zone of the server; +08:00 is eight hours before the same digits in UTC."""
+    china = timezone(timedelta(hours=8))
+    version = vault.kv["kv", "flink/openai"][-1]
+    version.created = datetime(2026, 11, 20, 10, tzinfo=china)
+    vault.now = datetime.now(china)
+    version.deleted = vault.now + timedelta(hours=1)
+    secret = reader().read(KV)
+    assert secret.changed_at == datetime(2026, 11, 20, 2, tzinfo=UTC)
+    assert secret.changes_in is not None
+    assert 3590 < secret.changes_in < 3600
 
 
 def test_pinned_versions(vault: FakeVault, reader: Readers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
@@ -144,6 +145,12 @@ def test_a_static_role_has_the_version_of_its_rotation(vault: FakeVault, reader:
     assert second.changed_at is not None
     assert second.changed_at > first.changed_at
     assert second.fields["password"] != first.fields["password"]
+
+
+def test_a_rotation_at_a_time_with_an_offset(vault: FakeVault, reader: Readers) -> None:
+    china = timezone(timedelta(hours=8))
+    vault.static_roles["database", "flink"].rotated = vault.now.astimezone(china)
+    assert reader().read(STATIC).changed_at == vault.now
 
 
 def test_a_static_role_that_is_rotated_by_hand(vault: FakeVault, reader: Readers) -> None:
