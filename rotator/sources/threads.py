@@ -6,6 +6,7 @@ import asyncio
 import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
 from time import monotonic
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 AT_ONCE = 8
 """Calls under way in one source, and also those given up whose threads may still hang."""
+LONGEST_CLOSING = 3.0
+"""Seconds; a reader gives up by itself before that, unless something hangs that it can't bound."""
 
 
 class ThreadedSource:
@@ -32,11 +35,20 @@ class ThreadedSource:
     neither another source nor the end of the process, and the interpreter waits for executors.
     """
 
-    def __init__(self, name: str, reader: Reader, timeout: float, observe: Observer) -> None:
-        """`timeout` is the total deadline of one call, in seconds, once it has a thread."""
+    def __init__(
+        self,
+        name: str,
+        reader: Reader,
+        timeout: float,
+        observe: Observer,
+        *,
+        closing: float = LONGEST_CLOSING,
+    ) -> None:
+        """Seconds: `timeout` for one call once it has a thread, `closing` for closing."""
         self._name = name
         self._reader = reader
         self._timeout = timeout
+        self._closing = closing
         self._observe = observe
         self._places = asyncio.Semaphore(AT_ONCE)
         self._hanging = 0
@@ -78,7 +90,9 @@ class ThreadedSource:
         )
 
     async def aclose(self) -> None:
-        self._reader.close()
+        """Raises nothing. In a thread too: giving a token back waits for the server."""
+        with suppress(SourceError):  # it is late; its thread ends with the process
+            await self._threaded("", self._reader.close, self._closing)
 
     async def _read_group(
         self, refs: tuple[SecretRef, ...]
@@ -127,6 +141,9 @@ class ThreadedSource:
             raise SourceUnavailable(
                 self._name, path, f"{self._hanging} earlier calls still hang; not asked again"
             )
+        return await self._threaded(path, call, seconds)
+
+    async def _threaded(self, path: str, call: Callable[[], T], seconds: float) -> T:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
 
