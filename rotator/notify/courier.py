@@ -84,9 +84,15 @@ class Courier:
         for index, notification in enumerate(left):
             said = f"rotator ends, and {len(left)} had not arrived" if index == 0 else ""
             self._give_up(notification, "dropped", said)
-        await self.receiver.aclose()
 
     async def _run(self) -> None:
+        try:
+            await self._empty()
+        finally:
+            # Here, since nobody waits for a courier that ends after a reload.
+            await self.receiver.aclose()
+
+    async def _empty(self) -> None:
         while True:
             while self._waiting:
                 self._at_work_on = self._waiting.popleft()
