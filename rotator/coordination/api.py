@@ -21,7 +21,9 @@ from rotator.errors import (
     CoordinationError,
     CoordinationUnavailable,
 )
+from rotator.http.bodies import Body, TooLarge
 from rotator.http.httpx_light import cause, httpx
+from rotator.http.retry import retry_after
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"""
@@ -167,13 +169,13 @@ class LeaseApi:
             async with asyncio.timeout(deadline):
                 client = self._client = self._client or self._open()
                 async with client.stream(method, url, headers=headers, json=body) as answer:
-                    content = bytearray()
-                    async for chunk in answer.aiter_bytes():
-                        content += chunk
-                        if len(content) > _LARGEST:
-                            raise self._unavailable("an answer of more than 1 MiB")
-                    after = _seconds(answer.headers.get("retry-after"))
-                    return _Answer(answer.status_code, bytes(content), after)
+                    content = Body(_LARGEST)
+                    async for piece in answer.aiter_bytes():
+                        content.add(piece)
+                    after = retry_after(answer.headers, _LONGEST_AFTER)
+                    return _Answer(answer.status_code, content.content, after)
+        except TooLarge as error:
+            raise self._unavailable(str(error)) from None
         except TimeoutError:
             # Whatever made it hang may hold on to this connection.
             await self.aclose()
@@ -222,10 +224,3 @@ class LeaseApi:
         return CoordinationUnavailable(
             f"{self.place}: the API server at {self.place.url}: {reason}", after
         )
-
-
-def _seconds(after: str | None) -> float | None:
-    """The API server sends whole seconds."""
-    if after is None or not after.isascii() or not after.isdigit():
-        return None
-    return min(_LONGEST_AFTER, float(after))

@@ -19,19 +19,21 @@ def rfc3339(text: object) -> datetime | None:
 
 
 def http_date(text: str | None) -> datetime | None:
+    """A date of a header, with its zone; None for anything else."""
     try:
-        return email.utils.parsedate_to_datetime(text) if text else None
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(text) if text else None
+    except (ValueError, OverflowError):
         return None
+    return moment if moment is not None and moment.tzinfo else None
 
 
 def clock_ahead(date: str | None, now: datetime) -> float | None:
-    """Seconds by which the clock of whoever wrote the header Date is ahead of ours.
+    """Seconds by which the server's clock is ahead of ours, by its header Date.
 
-    It has whole seconds, so less than one says nothing.
+    The header has whole seconds, so a difference of less than one says nothing.
     """
     theirs = http_date(date)
-    if theirs is None or theirs.tzinfo is None:
+    if theirs is None:
         return None
     ahead = (theirs - now).total_seconds()
     return ahead if ahead > 0 else min(0.0, ahead + 1.0)

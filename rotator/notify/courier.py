@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rotator.clock import either
+from rotator.http.retry import Backoff
 from rotator.model.events import Notified
 from rotator.notify.message import Notification
 from rotator.notify.receiver import Again, Answer, Arrived, Never, Receiver
@@ -17,13 +18,7 @@ MOST_WAITING = 100
 MOST_ATTEMPTS = 12
 LONGEST_TRIED = 1800.0
 """Seconds from the first attempt, after which nobody wants to read it any more."""
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 300.0
-
-
-def pause(attempt: int, after: float | None) -> float:
-    """Seconds after the attempt of this number; a receiver that asks for more gets it."""
-    return max(after or 0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1)))
+BACKOFF = Backoff(first=1.0, longest=300.0)
 
 
 @dataclass(slots=True)
@@ -116,7 +111,7 @@ class Courier:
                     self._give_up(notification, "failed", reason, attempt)
                     return
                 case Again(reason, after):
-                    wait = pause(attempt, after)
+                    wait = max(after or 0.0, BACKOFF.pause(attempt))
                     over = self.clock.monotonic() + wait - began > LONGEST_TRIED
                     if over or attempt >= MOST_ATTEMPTS or self._hurried.is_set():
                         self._give_up(notification, "failed", reason, attempt)

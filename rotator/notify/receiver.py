@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from rotator.config.fields import is_webhook_url
 from rotator.config.models import Reference, WebhookConfig
 from rotator.errors import ValueUnavailable
 from rotator.http.httpx_light import cause, httpx
+from rotator.http.retry import retry_after
 from rotator.notify.message import Notification, signature
 from rotator.ports import Clock
 
@@ -23,6 +23,8 @@ Resolve = Callable[[Reference, str], Awaitable[str]]
 NO_URL = "{key}: what is there is no https://HOST/PATH (http:// only for loopback)"
 PATIENCE = 10.0
 """Seconds for one attempt, all of it."""
+_LONGEST_AFTER = 86_400.0
+"""Seconds: whoever asks for more than the courier tries is given up, be it a day or a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Receiver:
         if 200 <= status < 300:
             return Arrived()
         if status in {408, 425, 429} or status >= 500:
-            return Again(f"HTTP {status}", self._seconds(headers.get("retry-after")))
+            return Again(f"HTTP {status}", retry_after(headers, _LONGEST_AFTER, self.clock.now()))
         if 300 <= status < 400:
             return Never(
                 f"HTTP {status}: it redirects, and redirects are not followed; "
@@ -154,18 +156,6 @@ class Receiver:
             )
         hint = "; check url and secret" if status in {401, 403, 404, 410} else ""
         return Never(f"HTTP {status}{hint}")
-
-    def _seconds(self, after: str | None) -> float | None:
-        """Seconds or a date: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after"""
-        if after is None:
-            return None
-        if after.isascii() and after.isdigit():
-            return float(after[:9])
-        try:
-            until = email.utils.parsedate_to_datetime(after)
-            return max(0.0, (until - self.clock.now()).total_seconds())
-        except (ValueError, TypeError):  # TypeError: a date without a zone
-            return None
 
 
 def _words(error: Exception) -> str:

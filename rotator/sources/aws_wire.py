@@ -19,6 +19,8 @@ from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
+from rotator.http.bodies import Body, TooLarge
+
 LARGEST = 16 * 1024 * 1024
 """Bytes of an answer: twenty secrets of 64 KiB, of which JSON may make six times as many."""
 
@@ -63,11 +65,11 @@ class Wire:
             self._check()
             request.stream_output = True  # else botocore reads all of it, however long that takes
             response = self._session(request.url, ca_bundle).send(request)
-            content = self._content(response.raw)
-            expected = response.headers.get("Content-Length", "")
-            if expected.isdecimal() and len(content) < int(expected):
+            body = self._body(response.raw)
+            if body.is_cut_off(response.headers):
                 raise ConnectionClosedError(endpoint_url=request.url)
-            return AWSResponse(request.url, response.status_code, response.headers, _Whole(content))
+            whole = _Whole(body.content)
+            return AWSResponse(request.url, response.status_code, response.headers, whole)
 
         return send
 
@@ -89,23 +91,23 @@ class Wire:
                 )
             return self._sessions[key]
 
-    def _content(self, raw: Any) -> bytes:
-        content = bytearray()
+    def _body(self, raw: Any) -> Body:
+        body = Body(LARGEST)
         try:
             with raw:
                 while piece := raw.read1(65536):
-                    content += piece
-                    self._check(len(content))
+                    body.add(piece)
+                    self._check()
+        except TooLarge as error:
+            raise GaveUp(str(error)) from None
         except (HTTPError, OSError) as error:
             raise HTTPClientError(error=type(error).__name__) from None
-        return bytes(content)
+        return body
 
     def _deadline(self) -> float | None:
         return getattr(self._of_thread, "deadline", None)
 
-    def _check(self, size: int = 0) -> None:
-        if size > LARGEST:
-            raise GaveUp(f"it has more than {LARGEST // 1024 // 1024} MiB")
+    def _check(self) -> None:
         deadline = self._deadline()
         if deadline is not None and self._monotonic() > deadline:
             raise GaveUp("none in time")

@@ -17,13 +17,13 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 from websockets.sync.client import ClientConnection, connect
 
 from rotator.errors import SourceError
+from rotator.http.retry import Backoff
 
 _TOPIC = "/v1/sys/events/subscribe/kv*?json=true"
 _READING = frozenset({"kv-v2/metadata-read", "kv-v2/data-read"})
 _LARGEST = 256 * 1024
-_SHORTEST_PAUSE = 1.0
-_LONGEST_PAUSE = 300.0
-"""Seconds between tries to connect."""
+_BACKOFF = Backoff(first=1.0, longest=300.0)
+"""Between tries to connect."""
 
 log = logging.getLogger(__name__)
 
@@ -75,11 +75,12 @@ class Events:
             _hang_up(connection)
 
     def _listen(self) -> None:
-        pause = _SHORTEST_PAUSE
+        failures = 0
         while not self._closed.is_set():
+            forbidden = False
             try:
                 with self._connected() as connection:
-                    pause = _SHORTEST_PAUSE
+                    failures = 0
                     self._hint("")
                     for message in connection:
                         if path := changed_path(message):
@@ -90,11 +91,11 @@ class Events:
                     self._warn("offers no events (Vault Enterprise does); looks go on as before")
                     return
                 self._warn(f"refuses events (HTTP {status}); its policy must permit to subscribe")
-                pause = _LONGEST_PAUSE if status == 403 else pause
+                forbidden = status == 403
             except (WebSocketException, InvalidHandshake, OSError, SourceError) as error:
                 self._warn(f"no events for now ({type(error).__name__})")
-            self._closed.wait(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            failures += 1
+            self._closed.wait(_BACKOFF.longest if forbidden else _BACKOFF.pause(failures))
 
     def _connected(self) -> ClientConnection:
         token = self._token()

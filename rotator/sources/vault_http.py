@@ -15,7 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rotator.config.models import VaultSource
+from rotator.http.bodies import Body, TooLarge
 from rotator.http.requests_light import requests
+from rotator.http.retry import retry_after
 from rotator.sources.text import NotAnObject, json_object
 from rotator.sources.vault_tls import Certificates
 
@@ -32,6 +34,8 @@ Answer = Mapping[str, Any]
 LARGEST = 4 * 1024 * 1024
 """Bytes of an answer; Vault's own limit of a stored secret is 1 MiB or less."""
 MOST_HOPS = 3
+_LONGEST_AFTER = 300.0
+"""Seconds that Retry-After may ask for."""
 _IDLE = 30.0
 """Seconds for which an idle connection is used again; firewalls forget older ones without a word.
 """
@@ -140,17 +144,17 @@ class _Moved(Exception):
 
 def _content(response: requests.Response, deadline: float) -> bytes:
     """All of it. A timeout of requests starts anew with every byte that comes; this doesn't."""
-    content = bytearray()
-    while piece := response.raw.read1(65536):
-        content += piece
-        if len(content) > LARGEST:
-            raise NoAnswer(f"an answer of more than {LARGEST // 1024 // 1024} MiB")
-        if monotonic() > deadline:
-            raise TimeoutError
-    expected = response.headers.get("Content-Length", "")
-    if expected.isdecimal() and len(content) < int(expected):
+    body = Body(LARGEST)
+    try:
+        while piece := response.raw.read1(65536):
+            body.add(piece)
+            if monotonic() > deadline:
+                raise TimeoutError
+    except TooLarge as error:
+        raise NoAnswer(str(error)) from None
+    if body.is_cut_off(response.headers):
         raise NoAnswer("an answer that was cut off", fleeting=True)
-    return bytes(content)
+    return body.content
 
 
 def _answer(response: requests.Response, content: bytes) -> Answer:
@@ -166,12 +170,8 @@ def _answer(response: requests.Response, content: bytes) -> Answer:
                 "an answer that is no JSON; is url right, or does a proxy answer instead?"
             ) from None
     if status not in {200, 202}:
-        raise Refused(status, document, _seconds(response.headers.get("Retry-After", "")))
+        raise Refused(status, document, retry_after(response.headers, _LONGEST_AFTER))
     return document
-
-
-def _seconds(header: str) -> float | None:
-    return float(header) if header.isdecimal() else None
 
 
 class _NamedServer(HTTPAdapter):

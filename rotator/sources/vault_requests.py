@@ -8,12 +8,14 @@ from collections.abc import Callable
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from rotator.errors import LoginDenied, SourceError, SourceUnavailable
+from rotator.http.retry import Backoff
 from rotator.model.secret import SecretRef
 from rotator.sources.vault_errors import Meaning, by_policy, worth_another_try
 from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
 from rotator.sources.vault_token import Tokens
 
 _TRIES = 3
+_BACKOFF = Backoff(first=0.2, longest=10.0)
 _SHARE = 0.9
 """Of the time that the caller waits; it should still hear what came of it."""
 
@@ -122,4 +124,4 @@ def _pause(state: RetryCallState) -> float:
             return error.retry_after
         if error.status == 412:
             return 1.0
-    return float(0.1 * 2**state.attempt_number)
+    return _BACKOFF.pause(state.attempt_number)
