@@ -1,8 +1,15 @@
 """HashiCorp Vault and OpenBao.
 
-Split by what changes for one reason: vault_http and vault_tls (the transport), vault_login and
-vault_token (who we are), vault_requests (asking as that), vault_engines (what is answered),
-vault_errors (what a refusal means), vault_examine, vault_events.
+One file for each reason to change:
+
+    vault_http, vault_tls            the transport
+    vault_login                      the login methods
+    vault_token, vault_token_keeper  a token, and who keeps it valid
+    vault_requests                   requests with that token
+    vault_engines                    what the engines answer
+    vault_errors                     what a refusal means
+    vault_examine                    what the source may do
+    vault_events                     notifications of changes
 """
 
 from __future__ import annotations
@@ -37,7 +44,7 @@ from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
 from rotator.sources.vault_login import Login
 from rotator.sources.vault_requests import Requests
 from rotator.sources.vault_tls import Certificates
-from rotator.sources.vault_token import Tokens
+from rotator.sources.vault_token_keeper import TokenKeeper
 
 if TYPE_CHECKING:
     from rotator.sources.vault_events import Events
@@ -68,7 +75,7 @@ class VaultReader(Reader):
         self._timeout = config.timeout.total_seconds()
         self._connections = Connections(name, config, now)
         login = Login(name, config, self._connections)
-        self._tokens = Tokens(name, login, self._connections, observe, now)
+        self._tokens = TokenKeeper(name, login, self._connections, observe, now)
         self._requests = Requests(name, self._timeout, self._connections, self._tokens, sleep)
         self._engines = Engines(name, digest)
         self._meaning = Meaning(name)

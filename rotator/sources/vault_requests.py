@@ -12,7 +12,7 @@ from rotator.http.retry import Backoff
 from rotator.model.secret import SecretRef
 from rotator.sources.vault_errors import Meaning, by_policy, worth_another_try
 from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
-from rotator.sources.vault_token import Tokens
+from rotator.sources.vault_token_keeper import TokenKeeper
 
 _TRIES = 3
 _BACKOFF = Backoff(first=0.2, longest=10.0)
@@ -29,7 +29,7 @@ class Requests:
         name: str,
         timeout: float,
         connections: Connections,
-        tokens: Tokens,
+        tokens: TokenKeeper,
         sleep: Callable[[float], None],
     ) -> None:
         self._name = name

@@ -160,7 +160,7 @@ def test_a_lookup_that_tells_nothing_is_no_token_without_end(
     opened = reader()
     opened.read(KV)
     vault.fail(LOOKUP, Reply(200, body))
-    with pytest.raises(SourceUnavailable, match="tells nothing of its token"):
+    with pytest.raises(SourceUnavailable, match="says nothing about its token"):
         opened.keep_alive()
     assert owner_of(opened).lasts == pytest.approx(900, abs=5)
 
