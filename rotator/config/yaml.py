@@ -60,7 +60,7 @@ def dotted(place: Place) -> str:
     return text
 
 
-class _Loader(yaml.SafeLoader):
+class _StrictLoader(yaml.SafeLoader):
     """Plain scalars as in YAML 1.2's core schema: `off`, dates, 1:30 and 00123 stay text."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as its parent declares it
@@ -73,7 +73,9 @@ for _name, _pattern, _first in (
     ("int", r"[-+]?(0|[1-9][0-9]{0,17})", "-+0123456789"),
     ("float", r"[-+]?(0|[1-9][0-9]{0,17})\.[0-9]+([eE][-+]?[0-9]{1,2})?", "-+0123456789"),
 ):
-    _Loader.add_implicit_resolver(f"{_TAG}{_name}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+    _StrictLoader.add_implicit_resolver(
+        f"{_TAG}{_name}", re.compile(rf"^(?:{_pattern})$"), list(_first)
+    )
 
 
 def parse(path: Path) -> Document:
@@ -81,7 +83,7 @@ def parse(path: Path) -> Document:
     text = _text(path)
     document = Document(str(path))
     try:
-        loader = _Loader(text)
+        loader = _StrictLoader(text)
         try:
             node = loader.get_single_node()
             if isinstance(node, yaml.MappingNode):
@@ -169,7 +171,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 class _Builder:
     """Nodes → plain values. Whatever is refused becomes None, with a problem at its place."""
 
-    loader: _Loader
+    loader: _StrictLoader
     document: Document
     seen: set[int] = field(default_factory=set)
 

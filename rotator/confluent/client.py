@@ -28,7 +28,7 @@ from rotator.confluent.documents import (
     version_in_answer,
 )
 from rotator.confluent.throttle import Throttle
-from rotator.confluent.transport import Answer, Transport, TransportError, Withheld
+from rotator.confluent.transport import HttpAnswer, Transport, TransportError, Withheld
 from rotator.errors import (
     KeyRefused,
     TargetError,
@@ -169,7 +169,7 @@ class FlinkTarget:
                 return self._updated(connection, credential, answer)
         raise AssertionError("tenacity returns or raises")
 
-    async def _send_update(self, connection: Connection, credential: Credential) -> Answer:
+    async def _send_update(self, connection: Connection, credential: Credential) -> HttpAnswer:
         path = f"{self._path}/{quote(connection.name, safe='')}"
         if self._method == "PUT":
             answer = await self._ask("PUT", path, update_document(connection, credential))
@@ -180,7 +180,7 @@ class FlinkTarget:
         return await self._ask("PATCH", path, document, "application/merge-patch+json")
 
     def _updated(
-        self, connection: Connection, credential: Credential, answer: Answer
+        self, connection: Connection, credential: Credential, answer: HttpAnswer
     ) -> str | None:
         what = f"updating connection {connection.name}"
         if answer.status in {409, 412}:
@@ -228,7 +228,7 @@ class FlinkTarget:
         path: str,
         content: bytes | None = None,
         content_type: str = "application/json",
-    ) -> Answer:
+    ) -> HttpAnswer:
         """One answer that is neither a 429, nor a 401 that a fresh key could cure."""
         used = await self._present_key()
         answer = await self._once(method, path, content, content_type, used)
@@ -256,7 +256,7 @@ class FlinkTarget:
         content: bytes | None,
         content_type: str,
         authorization: Authorization,
-    ) -> Answer:
+    ) -> HttpAnswer:
         async with self._gate:
             departure = await self._throttle.leave()
             started = self._clock.monotonic()
@@ -287,7 +287,9 @@ class FlinkTarget:
             self._tell(method, str(answer.status), started, answer)
             return answer
 
-    def _tell(self, method: str, status: str, started: float, answer: Answer | None = None) -> None:
+    def _tell(
+        self, method: str, status: str, started: float, answer: HttpAnswer | None = None
+    ) -> None:
         now = self._clock.monotonic()
         ahead = request_id = None
         if answer is not None:
@@ -317,7 +319,7 @@ class FlinkTarget:
     # Errors
 
     def _refusal(
-        self, what: str, answer: Answer, credential: Credential | None = None
+        self, what: str, answer: HttpAnswer, credential: Credential | None = None
     ) -> TargetError:
         said = complaint(answer.body, credential)
         words = _REMEDIES.get(answer.status, "refused")
@@ -334,7 +336,7 @@ class FlinkTarget:
             request_id=answer.request_id,
         )
 
-    def _odd(self, what: str, odd: Malformed, answer: Answer, *, final: bool) -> TargetError:
+    def _odd(self, what: str, odd: Malformed, answer: HttpAnswer, *, final: bool) -> TargetError:
         words = _HTML if answer.is_html else f"{what} is not as the API's: {odd}"
         kind = TargetRefused if final or isinstance(odd, Foreign) else TargetUnavailable
         return kind(self._name, words, status=answer.status, request_id=answer.request_id)

@@ -34,7 +34,7 @@ class Withheld(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
@@ -89,7 +89,7 @@ class Transport:
         content: bytes | None = None,
         content_type: str = "application/json",
         may_leave: Callable[[], bool] | None = None,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Raises TransportError, which holds nothing of the request, and Withheld.
 
         `may_leave` is asked right before each part is written to the socket: connecting takes
@@ -124,7 +124,7 @@ class Transport:
             await shard.pool.aclose()
 
 
-async def _exchange(pool: httpx.AsyncHTTPTransport, request: httpx.Request) -> Answer:
+async def _exchange(pool: httpx.AsyncHTTPTransport, request: httpx.Request) -> HttpAnswer:
     response = await pool.handle_async_request(request)
     try:
         body = Body(LARGEST_ANSWER)
@@ -135,7 +135,7 @@ async def _exchange(pool: httpx.AsyncHTTPTransport, request: httpx.Request) -> A
     finally:
         await response.aclose()
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, body.content)
+    return HttpAnswer(response.status_code, headers, body.content)
 
 
 _WRITES = frozenset({"http11.send_request_headers.started", "http11.send_request_body.started"})

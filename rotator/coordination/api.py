@@ -41,7 +41,7 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LeaseAddress:
     """Where the Lease is, and how to reach it."""
 
     url: str
@@ -59,7 +59,7 @@ class Place:
         return f"{self.url}/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
 
 
-def locate(config: LeaseCoordination) -> Place:
+def locate(config: LeaseCoordination) -> LeaseAddress:
     """Raises CoordinationDenied where something is missing that a pod has."""
     url = config.url or _cluster()
     token_file = config.token_file or _POD / "token"
@@ -67,10 +67,10 @@ def locate(config: LeaseCoordination) -> Place:
     namespace = config.namespace or _text(
         _POD / "namespace", "the pod's namespace", "set coordination.namespace"
     )
-    place = Place(url, namespace, config.name, token_file, ca_file)
-    _token(place)
-    _context(place)
-    return place
+    address = LeaseAddress(url, namespace, config.name, token_file, ca_file)
+    _token(address)
+    _context(address)
+    return address
 
 
 def _cluster() -> str:
@@ -91,9 +91,9 @@ def _cluster() -> str:
 _NO_ACCOUNT = "set automountServiceAccountToken: true for the pod, or coordination."
 
 
-def _token(place: Place) -> str:
+def _token(address: LeaseAddress) -> str:
     """Anew for each request: the kubelet renews it in its file."""
-    return _text(place.token_file, "the service account's token", f"{_NO_ACCOUNT}token_file")
+    return _text(address.token_file, "the service account's token", f"{_NO_ACCOUNT}token_file")
 
 
 def _text(path: Path, what: str, remedy: str) -> str:
@@ -110,14 +110,14 @@ def _text(path: Path, what: str, remedy: str) -> str:
     return text
 
 
-def _context(place: Place) -> ssl.SSLContext | None:
-    if place.ca_file is None:
+def _context(address: LeaseAddress) -> ssl.SSLContext | None:
+    if address.ca_file is None:
         return None
     try:
-        return ssl.create_default_context(cafile=str(place.ca_file))
+        return ssl.create_default_context(cafile=str(address.ca_file))
     except OSError as error:  # an SSLError is one too
         raise CoordinationDenied(
-            f"coordination: the CA of the API server can't be read from {place.ca_file}: "
+            f"coordination: the CA of the API server can't be read from {address.ca_file}: "
             f"{error.strerror or 'it holds no certificate'}; {_NO_ACCOUNT}ca_file"
         ) from None
 
@@ -126,8 +126,8 @@ class LeaseApi:
     """Raises CoordinationError and nothing else. Takes nothing of the environment (proxies), and
     follows no redirect."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, address: LeaseAddress) -> None:
+        self.address = address
         self._client: httpx.AsyncClient | None = None
 
     async def aclose(self) -> None:
@@ -137,18 +137,18 @@ class LeaseApi:
 
     async def get(self, deadline: float) -> Lease | None:
         """None where there is none. `deadline` in seconds is of the whole request."""
-        answer = await self._send("GET", f"{self.place.collection}/{self.place.name}", deadline)
+        answer = await self._send("GET", f"{self.address.collection}/{self.address.name}", deadline)
         if answer.status == 404:
             return None
         return self._lease(answer, "get")
 
     async def write(self, write: Write, deadline: float) -> Lease:
         """Raises CoordinationConflict where it is not as `write` takes it to be."""
-        body = document(self.place.namespace, self.place.name, write.spec, write.former)
+        body = document(self.address.namespace, self.address.name, write.spec, write.former)
         if write.former is None:
-            answer = await self._send("POST", self.place.collection, deadline, body)
+            answer = await self._send("POST", self.address.collection, deadline, body)
             return self._lease(answer, "create")
-        url = f"{self.place.collection}/{self.place.name}"
+        url = f"{self.address.collection}/{self.address.name}"
         answer = await self._send("PUT", url, deadline, body)
         return self._lease(answer, "update")
 
@@ -164,7 +164,7 @@ class LeaseApi:
     async def _once(
         self, method: str, url: str, deadline: float, body: dict[str, Any] | None
     ) -> _Answer:
-        headers = {"Authorization": f"Bearer {_token(self.place)}"}
+        headers = {"Authorization": f"Bearer {_token(self.address)}"}
         try:
             async with asyncio.timeout(deadline):
                 client = self._client = self._client or self._open()
@@ -187,7 +187,7 @@ class LeaseApi:
             raise self._unavailable(said) from None
 
     def _open(self) -> httpx.AsyncClient:
-        context = _context(self.place)
+        context = _context(self.address)
         return httpx.AsyncClient(
             verify=context or True,
             trust_env=False,
@@ -206,21 +206,21 @@ class LeaseApi:
                     "the answer is no Lease; is coordination.url the API server's?"
                 ) from None
         if status == 409:
-            raise CoordinationConflict(f"{self.place}: it was written by another meanwhile")
+            raise CoordinationConflict(f"{self.address}: it was written by another meanwhile")
         if status == 429 or status >= 500:
             raise self._unavailable(f"HTTP {status}", answer.after)
         raise self._denied(status, verb)
 
     def _denied(self, status: int, verb: str) -> CoordinationError:
         remedy = {
-            401: f"the API server doesn't know the token in {self.place.token_file}",
+            401: f"the API server doesn't know the token in {self.address.token_file}",
             403: f"the service account may not {verb} it; its Role needs the verbs get and update "
-            f"on leases of coordination.k8s.io with the name {self.place.name}, and create",
-            404: f"there is no namespace {self.place.namespace}",
+            f"on leases of coordination.k8s.io with the name {self.address.name}, and create",
+            404: f"there is no namespace {self.address.namespace}",
         }.get(status, f"the API server refuses to {verb} it")
-        return CoordinationDenied(f"{self.place}: {remedy} (HTTP {status})")
+        return CoordinationDenied(f"{self.address}: {remedy} (HTTP {status})")
 
     def _unavailable(self, reason: str, after: float | None = None) -> CoordinationUnavailable:
         return CoordinationUnavailable(
-            f"{self.place}: the API server at {self.place.url}: {reason}", after
+            f"{self.address}: the API server at {self.address.url}: {reason}", after
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rotator.clock import either
 from rotator.config.coordination import LeaseCoordination
-from rotator.coordination.api import LeaseApi, Place, locate
+from rotator.coordination.api import LeaseAddress, LeaseApi, locate
 from rotator.coordination.election import Election, Look, Wait, Write
 from rotator.coordination.lease import Lease
 from rotator.coordination.term import Term
@@ -102,13 +102,13 @@ class Elector:
     def _troubled(self, error: CoordinationError) -> None:
         """Said once: it would be the same every few seconds."""
         if str(self.trouble) != str(error):
-            place = {"lease": str(self.api.place), "reason": str(error)}
-            log.warning("coordination.failed", extra=place)
+            fields = {"lease": str(self.api.address), "reason": str(error)}
+            log.warning("coordination.failed", extra=fields)
         self.trouble = error
 
     def _answered(self) -> None:
         if self.trouble is not None:
-            log.info("coordination.answers", extra={"lease": str(self.api.place)})
+            log.info("coordination.answers", extra={"lease": str(self.api.address)})
         self.trouble, self.reached = None, True
         if self._followed != self.holder and not self.election.held:
             self._followed = self.holder
@@ -118,11 +118,11 @@ class Elector:
         """Another holds it now, or nobody does."""
         if lease is None or not lease.spec.holder:
             return
-        place = {"lease": str(self.api.place), "holder": lease.spec.holder}
-        log.info("leader.follows", extra=place)
+        fields = {"lease": str(self.api.address), "holder": lease.spec.holder}
+        log.info("leader.follows", extra=fields)
         if not lease.ours:
-            reason = {"reason": stranger(self.api.place, lease.spec.holder)}
-            log.warning("coordination.stranger", extra=place | reason)
+            reason = {"reason": stranger(self.api.address, lease.spec.holder)}
+            log.warning("coordination.stranger", extra=fields | reason)
 
     def resign(self) -> None:
         """Lead no more, and go on holding the Lease: what is under way may end before another
@@ -143,7 +143,9 @@ class Elector:
         if leads:
             self._followed = ""
             self._term = Term(self.clock, self.election.until)
-            log.info("leader.elected", extra={"lease": str(self.api.place), "holder": self.holder})
+            log.info(
+                "leader.elected", extra={"lease": str(self.api.address), "holder": self.holder}
+            )
             self.terms.put_nowait(self._term)
 
     def _deposed(self, term: Term) -> None:
@@ -152,8 +154,8 @@ class Elector:
         reason = str(self.trouble or "it was not renewed in time")
         if not self.election.held:
             reason = f"{self.holder} holds it now" if self.holder else "it was deleted"
-        place = {"lease": str(self.api.place), "reason": reason}
-        log.warning("leader.deposed", extra=place)
+        fields = {"lease": str(self.api.address), "reason": reason}
+        log.warning("leader.deposed", extra=fields)
 
     async def release(self) -> None:
         """After all work has ended: another may take over at once."""
@@ -163,19 +165,19 @@ class Elector:
         try:
             await self.api.write(write, _RELEASE)
         except CoordinationError as error:
-            place = {"lease": str(self.api.place), "reason": str(error)}
-            log.warning("leader.not_released", extra=place)
+            fields = {"lease": str(self.api.address), "reason": str(error)}
+            log.warning("leader.not_released", extra=fields)
             return
-        log.info("leader.released", extra={"lease": str(self.api.place)})
+        log.info("leader.released", extra={"lease": str(self.api.address)})
 
     def stop(self) -> None:
         self._stopping.set()
 
 
-def stranger(place: Place, holder: str) -> str:
+def stranger(address: LeaseAddress, holder: str) -> str:
     """Of a Lease that another kind of program seems to use."""
     return (
-        f"{place} is held by {holder}, and no rotator made it: if it belongs to something else, "
+        f"{address} is held by {holder}, and no rotator made it: if it belongs to something else, "
         "set another coordination.name"
     )
 
@@ -200,8 +202,8 @@ async def standing(candidate: Elector) -> AsyncIterator[asyncio.Task[None]]:
             loop.cancel()
             await asyncio.wait({loop})
             reason = "the last renewal was not answered in time"
-            place = {"lease": str(candidate.api.place), "reason": reason}
-            log.warning("leader.not_released", extra=place)
+            fields = {"lease": str(candidate.api.address), "reason": reason}
+            log.warning("leader.not_released", extra=fields)
         else:
             await candidate.release()
         await candidate.api.aclose()

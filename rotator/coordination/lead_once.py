@@ -59,11 +59,11 @@ async def _first_term(
                 raise candidate.trouble
             if not told and clock.monotonic() > began + _TOLD_AFTER:
                 held = f", held by {candidate.holder}" if candidate.holder else ""
-                tell(f"waiting for {candidate.api.place}{held}; {candidate.overdue:g} s at most")
+                tell(f"waiting for {candidate.api.address}{held}; {candidate.overdue:g} s at most")
                 told = True
             if clock.monotonic() > given_up_at:
                 raise candidate.trouble or CoordinationUnavailable(
-                    f"{candidate.api.place}: nobody renews it, and it can't be taken"
+                    f"{candidate.api.address}: nobody renews it, and it can't be taken"
                 )
         return term.result()
     finally:
@@ -82,11 +82,11 @@ async def examine(config: CoordinationConfig) -> tuple[Finding, ...]:
     try:
         lease = await api.get(_PATIENCE)
     except CoordinationError as error:
-        return (Finding(f"read {api.place}", str(error)),)
+        return (Finding(f"read {api.address}", str(error)),)
     finally:
         await api.aclose()
     if lease is None:
-        return (Finding(f"read {api.place} (absent: the first leader makes it)", ""),)
+        return (Finding(f"read {api.address} (absent: the first leader makes it)", ""),)
     holder = lease.spec.holder
-    odd = stranger(api.place, holder) if holder and not lease.ours else ""
-    return (Finding(f"read {api.place} (held by {holder or 'nobody'})", odd),)
+    odd = stranger(api.address, holder) if holder and not lease.ours else ""
+    return (Finding(f"read {api.address} (held by {holder or 'nobody'})", odd),)

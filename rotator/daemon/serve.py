@@ -85,7 +85,7 @@ async def serve(path: Path, until_file: Path | None = None) -> None:
         metrics.configured(config)
         metrics.reloaded(successful=True)
         if candidate is not None:
-            metrics.coordinated(str(candidate.api.place))
+            metrics.coordinated(str(candidate.api.address))
         await _restore(metrics, ledger, config)
         stack.push_async_callback(notifier.aclose)
         notifier.configure(config)

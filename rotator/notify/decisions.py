@@ -19,7 +19,7 @@ _BAD = frozenset({RunResult.FAILED, RunResult.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class FinishedRun:
     """A run that is over, with what of its outcomes a person wants to read."""
 
     run: Run
@@ -50,7 +50,7 @@ class Decision:
     """What to remember."""
 
 
-def decide(ended: Ended, told: Told | None) -> Decision:
+def decide(ended: FinishedRun, told: Told | None) -> Decision:
     """`told` is what is remembered of this rotation."""
     run = ended.run
     if run.result is RunResult.SUCCEEDED:
@@ -80,7 +80,7 @@ def gist(reason: str) -> str:
     return _VOLATILE.sub("…", reason.encode("utf-8", "backslashreplace").decode())
 
 
-def digest(ended: Ended) -> str:
+def digest(ended: FinishedRun) -> str:
     places = sorted(
         (outcome.target, outcome.connection, str(outcome.result), gist(outcome.reason))
         for outcome in ended.troubles
@@ -105,7 +105,7 @@ class Lasting:
         found = tuple(outcome for outcome in troubles if outcome.result in WORTH_TELLING)
         lasted = (self.last.finished_at or self.since) - self.since
         at = self.since + lasted // AGAIN_AFTER * AGAIN_AFTER
-        return Told(digest(Ended(self.last, found)), at, self.last.id)
+        return Told(digest(FinishedRun(self.last, found)), at, self.last.id)
 
 
 def lasting(runs: Iterable[Run]) -> Lasting | None:

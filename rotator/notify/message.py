@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from rotator.model.events import Occasion
 from rotator.model.run import Outcome, Result, RunResult
-from rotator.notify.decisions import Ended
+from rotator.notify.decisions import FinishedRun
 
 VERSION = 1
 MOST_CONNECTIONS = 20
@@ -35,7 +35,7 @@ class Notification:
     body: bytes = field(repr=False)
 
 
-def notification(ended: Ended, occasion: Occasion, targets: Sequence[str]) -> Notification:
+def notification(ended: FinishedRun, occasion: Occasion, targets: Sequence[str]) -> Notification:
     """`targets` are those of the rotation."""
     run = ended.run
     # Made of the run and nothing else, so that whoever gets it twice can tell.
@@ -68,7 +68,7 @@ def notification(ended: Ended, occasion: Occasion, targets: Sequence[str]) -> No
     return Notification(of_it, occasion, run.rotation, run.id, body)
 
 
-def _chosen(ended: Ended, occasion: Occasion) -> list[Outcome]:
+def _chosen(ended: FinishedRun, occasion: Occasion) -> list[Outcome]:
     """What was rolled back first, where that is the news; else in the order of their names."""
     first = Result.ROLLED_BACK if occasion is Occasion.ROLLED_BACK else Result.FAILED
     return sorted(
@@ -77,7 +77,7 @@ def _chosen(ended: Ended, occasion: Occasion) -> list[Outcome]:
     )
 
 
-def _text(ended: Ended, occasion: Occasion, chosen: list[Outcome]) -> str:
+def _text(ended: FinishedRun, occasion: Occasion, chosen: list[Outcome]) -> str:
     run = ended.run
     if occasion is Occasion.RECOVERED:
         counted = ", ".join(f"{count} {result}" for result, count in run.counts.items())

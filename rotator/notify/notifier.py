@@ -10,7 +10,7 @@ from rotator.config.models import Config, WebhookConfig, targets_of
 from rotator.model.events import Event, Planned, RunFinished, RunStarted, Settled
 from rotator.model.run import Outcome
 from rotator.notify.courier import Courier
-from rotator.notify.decisions import WORTH_TELLING, Ended, Told, decide
+from rotator.notify.decisions import WORTH_TELLING, FinishedRun, Told, decide
 from rotator.notify.message import Notification, notification
 from rotator.notify.receiver import Receiver, Resolve
 from rotator.ports import Clock, Observer
@@ -30,7 +30,7 @@ class _Webhook:
     config: WebhookConfig
     told: dict[str, Told] = field(default_factory=dict)
 
-    def news(self, ended: Ended, targets: tuple[str, ...]) -> Notification | None:
+    def news(self, ended: FinishedRun, targets: tuple[str, ...]) -> Notification | None:
         rotation = ended.run.rotation
         decision = decide(ended, self.told.pop(rotation, None))
         if decision.told is not None:
@@ -47,7 +47,7 @@ class _Webhook:
 
 
 @dataclass(slots=True)
-class _Open:
+class _RunUnderWay:
     """A run that is under way."""
 
     troubles: list[Outcome] = field(default_factory=list)
@@ -66,13 +66,13 @@ class Notifier:
         self._former: list[Courier] = []
         """Of webhooks that a reload took away, while they send what waits."""
         self._targets: Mapping[str, tuple[str, ...]] = {}
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, _RunUnderWay] = {}
         self._hurried_at: float | None = None
 
     def __call__(self, event: Event) -> None:
         match event:
             case RunStarted(run):
-                self._open[run.id] = _Open()
+                self._open[run.id] = _RunUnderWay()
             case Planned(run_id=run_id, changes=changes) if run_id in self._open:
                 self._open[run_id].matched = len(changes)
             case Settled(outcome) if outcome.result in WORTH_TELLING:
@@ -85,8 +85,8 @@ class Notifier:
 
     def _finished(self, event: RunFinished) -> None:
         run = event.run
-        seen = self._open.pop(run.id, None) or _Open()
-        ended = Ended(run, tuple(seen.troubles), seen.matched, todo_after(event))
+        seen = self._open.pop(run.id, None) or _RunUnderWay()
+        ended = FinishedRun(run, tuple(seen.troubles), seen.matched, todo_after(event))
         for webhook, courier in self._webhooks:
             letter = webhook.news(ended, self._targets.get(run.rotation, ()))
             if letter is not None:

@@ -29,7 +29,7 @@ Attributes = Mapping[str, str | int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class _OpenSpan:
     """A run under way."""
 
     span: Span
@@ -51,7 +51,7 @@ class Traces:
     def __init__(self, tracer: Tracer, clock: Clock) -> None:
         self._tracer = tracer
         self._clock = clock
-        self._runs: dict[str, _Open] = {}
+        self._runs: dict[str, _OpenSpan] = {}
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -77,7 +77,7 @@ class Traces:
 
     # Runs
 
-    def _begun(self, run: Run) -> _Open:
+    def _begun(self, run: Run) -> _OpenSpan:
         common = {"rotator.run.id": run.id, "rotator.rotation": run.rotation}
         span = self._tracer.start_span(
             f"run {run.rotation}",
@@ -85,7 +85,7 @@ class Traces:
             attributes=_present({**common, "rotator.trigger": run.trigger}),
             start_time=_nanoseconds(run.started_at),
         )
-        return _Open(span, set_span_in_context(span, Context()), common)
+        return _OpenSpan(span, set_span_in_context(span, Context()), common)
 
     def _finished(self, run: Run) -> None:
         # One that could not even be written down has no start.
@@ -166,7 +166,7 @@ class Traces:
 
     def _part(
         self,
-        begun: _Open,
+        begun: _OpenSpan,
         name: str,
         attributes: Attributes,
         start: int,

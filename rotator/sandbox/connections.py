@@ -65,27 +65,27 @@ class StoredConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SettledPhase:
     phase: str
     detail: str
 
 
 def judge(
     settings: SandboxSettings, connection_type: str, endpoint: str, data: Mapping[str, str]
-) -> Verdict:
+) -> SettledPhase:
     """The phase that a connection with this credential settles in."""
     unreachable = _unreachable(settings, endpoint)
     if unreachable:
         return unreachable
     if not can_authenticate(connection_type, data) or not settings.accept.accepts(data):
-        return Verdict("INVALID_AUTH", "The endpoint refused the credential")
-    return Verdict(settings.ready_phase, settings.ready_detail)
+        return SettledPhase("INVALID_AUTH", "The endpoint refused the credential")
+    return SettledPhase(settings.ready_phase, settings.ready_detail)
 
 
-def _unreachable(settings: SandboxSettings, endpoint: str) -> Verdict | None:
+def _unreachable(settings: SandboxSettings, endpoint: str) -> SettledPhase | None:
     if not any(fnmatchcase(endpoint, glob) for glob in settings.unreachable):
         return None
-    return Verdict("UNREACHABLE", f"Lookup failed: {urlsplit(endpoint).hostname or endpoint}")
+    return SettledPhase("UNREACHABLE", f"Lookup failed: {urlsplit(endpoint).hostname or endpoint}")
 
 
 def credential_digest(data: Mapping[str, str]) -> str:

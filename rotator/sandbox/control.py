@@ -71,7 +71,7 @@ _STATEMENT = TypeAdapter(StatementSpec)
 
 
 def control_app(state: SandboxState) -> Starlette:
-    handlers = _Handlers(state)
+    handlers = _ControlHandlers(state)
     environment = "/sandbox/environments/{environment}"
     routes = [
         Route("/", handlers.guide),
@@ -89,7 +89,7 @@ def control_app(state: SandboxState) -> Starlette:
     return Starlette(routes=routes, exception_handlers=refusals)
 
 
-class _Handlers:
+class _ControlHandlers:
     def __init__(self, state: SandboxState) -> None:
         self._state = state
 

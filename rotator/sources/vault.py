@@ -37,10 +37,10 @@ from rotator.model.secret import Grant, Probe, Secret, SecretRef
 from rotator.model.source import Finding
 from rotator.ports import Observer
 from rotator.sources.reader import Digest, Reader
-from rotator.sources.vault_engines import Engines, Place, lease_of, url
+from rotator.sources.vault_engines import Engines, VaultPath, lease_of, url
 from rotator.sources.vault_errors import Meaning, mapping
 from rotator.sources.vault_examine import examined
-from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
+from rotator.sources.vault_http import Answer, NoAnswer, VaultClients, VaultRefusal
 from rotator.sources.vault_login import Login
 from rotator.sources.vault_requests import Requests
 from rotator.sources.vault_tls import Certificates
@@ -73,10 +73,10 @@ class VaultReader(Reader):
         self._observe = observe
         self._sleep = sleep
         self._timeout = config.timeout.total_seconds()
-        self._connections = Connections(name, config, now)
-        login = Login(name, config, self._connections)
-        self._tokens = TokenKeeper(name, login, self._connections, observe, now)
-        self._requests = Requests(name, self._timeout, self._connections, self._tokens, sleep)
+        self._clients = VaultClients(name, config, now)
+        login = Login(name, config, self._clients)
+        self._tokens = TokenKeeper(name, login, self._clients, observe, now)
+        self._requests = Requests(name, self._timeout, self._clients, self._tokens, sleep)
         self._engines = Engines(name, digest)
         self._meaning = Meaning(name)
         self._kv_of: dict[str, str] = {}
@@ -89,12 +89,12 @@ class VaultReader(Reader):
         if self._events is not None:
             self._events.close()
         self._tokens.give_back()
-        self._connections.close()
+        self._clients.close()
 
     # Reading
 
     def read(self, ref: SecretRef) -> Secret:
-        place = Place.of(self._name, ref)
+        place = VaultPath.of(self._name, ref)
         if ref.dynamic:
             return self._made(ref, place)
         if self._engine(ref) == "kv-v2":
@@ -115,7 +115,7 @@ class VaultReader(Reader):
         warning = "its policies don't permit the metadata, so that every look reads its value"
         if ref in self._without_metadata:
             return self._by_reading(ref, warning)
-        place = Place.of(self._name, ref)
+        place = VaultPath.of(self._name, ref)
         try:
             answer = self._requests.read(
                 ref, place.mount, url(place.metadata), f'"read" on {place.metadata}'
@@ -130,7 +130,7 @@ class VaultReader(Reader):
         secret = self.read(ref)
         return Probe(secret.version, secret.changes_in, warning)
 
-    def _plain(self, ref: SecretRef, place: Place) -> Answer:
+    def _plain(self, ref: SecretRef, place: VaultPath) -> Answer:
         needed = f'"read" on {place.plain}'
         answer = self._requests.read(ref, place.mount, url(place.plain), needed)
         waited = 0.0
@@ -144,13 +144,13 @@ class VaultReader(Reader):
             answer = self._requests.read(ref, place.mount, url(place.plain), needed)
         return answer
 
-    def _made(self, ref: SecretRef, place: Place) -> Secret:
+    def _made(self, ref: SecretRef, place: VaultPath) -> Secret:
         """One request, whatever comes of it: each makes a credential."""
         token = self._tokens.use_for_lease()
         try:
-            with self._connections.client(token.value) as client:
+            with self._clients.client(token.value) as client:
                 answer: Answer = client.adapter.get(url(place.plain))
-        except Refused as refused:
+        except VaultRefusal as refused:
             if refused.status == 403:
                 needed = f'"read" on {place.plain}'
                 raise self._requests.refused(refused, token.value, ref.path, needed) from None
@@ -175,7 +175,7 @@ class VaultReader(Reader):
         """As configured, else what the mount is. Raises SourceError."""
         if ref.engine is not None:
             return ref.engine
-        place = Place.of(self._name, ref)
+        place = VaultPath.of(self._name, ref)
         known = self._kv_of.get(place.mount)
         if known is not None:
             return known
@@ -229,13 +229,13 @@ class VaultReader(Reader):
         path = f"/v1/sys/leases/{what}"
 
         def ask(token: str) -> Answer:
-            with self._connections.client(token) as client:
+            with self._clients.client(token) as client:
                 answer: Answer = client.adapter.put(path, json={"lease_id": lease, **more})
                 return answer
 
         try:
             return self._requests.with_token(lease, ask, f'"update" on sys/leases/{what}')
-        except Refused as refused:
+        except VaultRefusal as refused:
             raise self._meaning.of_lease(lease, refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, lease, str(failure)) from None
@@ -259,7 +259,7 @@ class VaultReader(Reader):
         asked = list(paths) or ["sys/capabilities-self"]  # of none at all, Vault makes an error
 
         def ask(token: str) -> Answer:
-            with self._connections.client(token) as client:
+            with self._clients.client(token) as client:
                 answer: Answer = client.adapter.post(
                     "/v1/sys/capabilities-self", json={"paths": asked}
                 )
@@ -267,7 +267,7 @@ class VaultReader(Reader):
 
         try:
             answer = self._requests.with_token("", ask, '"update" on sys/capabilities-self')
-        except Refused as refused:
+        except VaultRefusal as refused:
             raise self._meaning.of_lease("", refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, "", str(failure)) from None

@@ -26,14 +26,14 @@ _SOON = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class VaultPath:
     """Where a secret is, in parts that are safe to send."""
 
     mount: str
     path: str
 
     @classmethod
-    def of(cls, name: str, ref: SecretRef) -> Place:
+    def of(cls, name: str, ref: SecretRef) -> VaultPath:
         """Raises SecretInvalid. A server would let `..` climb, and fold an empty part away."""
         default = DEFAULT_MOUNTS.get(ref.engine or "", _KV)
         mount, path = (ref.mount or default).strip("/"), ref.path.strip("/")

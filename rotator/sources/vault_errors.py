@@ -18,7 +18,7 @@ from rotator.errors import (
     SourceUnavailable,
 )
 from rotator.model.secret import SecretRef
-from rotator.sources.vault_http import Answer, NoAnswer, Refused
+from rotator.sources.vault_http import Answer, NoAnswer, VaultRefusal
 
 _LEASE_IS_GONE = (
     "lease not found",
@@ -42,10 +42,10 @@ def worth_another_try(error: BaseException) -> bool:
     """Of a request that only reads."""
     if isinstance(error, NoAnswer):
         return error.fleeting
-    return isinstance(error, Refused) and error.status in _TRY_AGAIN
+    return isinstance(error, VaultRefusal) and error.status in _TRY_AGAIN
 
 
-def by_policy(refused: Refused) -> bool:
+def by_policy(refused: VaultRefusal) -> bool:
     """Whether it is an ACL that says no, so that the token itself is valid.
 
     Vault and OpenBao number the errors of an ACL: one. Of a token that is not valid, OpenBao says
@@ -65,7 +65,7 @@ class Meaning:
             self._name, path, f"permission denied: the policies of its token must permit {needed}"
         )
 
-    def of_read(self, ref: SecretRef, mount: str, refused: Refused) -> SourceError:
+    def of_read(self, ref: SecretRef, mount: str, refused: VaultRefusal) -> SourceError:
         name, path = self._name, ref.path
         metadata = mapping(refused.document, "data", "metadata")
         match refused.status:
@@ -106,7 +106,7 @@ class Meaning:
             case _:
                 return self._common(path, refused)
 
-    def of_lease(self, lease: str, refused: Refused) -> SourceError:
+    def of_lease(self, lease: str, refused: VaultRefusal) -> SourceError:
         if refused.status == 400 and refused.says(*_LEASE_IS_GONE):
             return LeaseGone(self._name, lease, "this lease has ended, or can't be renewed")
         if refused.status == 400 and refused.says("failed to renew", "failed to revoke"):
@@ -116,7 +116,7 @@ class Meaning:
             return self.of_policy(lease, "sys/leases/renew and sys/leases/revoke")
         return self._common(lease, refused)
 
-    def _common(self, path: str, refused: Refused) -> SourceError:
+    def _common(self, path: str, refused: VaultRefusal) -> SourceError:
         name, status = self._name, refused.status
         match status:
             case 503 if refused.says("sealed"):

@@ -10,7 +10,7 @@ from rotator.errors import PolicyDenied, SecretInvalid
 from rotator.model.secret import SecretRef
 from rotator.model.source import Finding
 from rotator.sources.reader import trouble
-from rotator.sources.vault_engines import Place
+from rotator.sources.vault_engines import VaultPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def examined(
     to_try: list[tuple[str, SecretRef]] = []
     for ref in refs:
         try:
-            place, engine = Place.of(name, ref), engine_of(ref)
+            place, engine = VaultPath.of(name, ref), engine_of(ref)
         except SecretInvalid as invalid:
             what = f"read {ref.path}"
             findings[what] = Finding(what, invalid.message)

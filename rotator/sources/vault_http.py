@@ -41,7 +41,7 @@ _IDLE = 30.0
 """
 
 
-class Refused(Exception):
+class VaultRefusal(Exception):
     """An answer that is no success, with what decides: the status, and known phrases."""
 
     def __init__(self, status: int, document: Answer, retry_after: float | None = None) -> None:
@@ -74,7 +74,7 @@ class NoAnswer(Exception):
 
 
 class _Adapter(RawAdapter):  # type: ignore[misc] # hvac ships no types
-    """JSON objects of a 200, nothing of a 204; Refused or NoAnswer for all else."""
+    """JSON objects of a 200, nothing of a 204; VaultRefusal or NoAnswer for all else."""
 
     base_uri: str
     _kwargs: dict[str, Any]
@@ -132,7 +132,7 @@ class _Adapter(RawAdapter):  # type: ignore[misc] # hvac ships no types
         parts = urlsplit(location)
         to = f"{parts.scheme}://{parts.netloc}"
         if to not in self.redirects:
-            raise Refused(307, {})
+            raise VaultRefusal(307, {})
         return to
 
 
@@ -170,7 +170,7 @@ def _answer(response: requests.Response, content: bytes) -> Answer:
                 "an answer that is no JSON; is url right, or does a proxy answer instead?"
             ) from None
     if status not in {200, 202}:
-        raise Refused(status, document, retry_after(response.headers, _LONGEST_AFTER))
+        raise VaultRefusal(status, document, retry_after(response.headers, _LONGEST_AFTER))
     return document
 
 
@@ -186,7 +186,7 @@ class _NamedServer(HTTPAdapter):
         super().init_poolmanager(*arguments, **options)
 
 
-class Connections:
+class VaultClients:
     """Clients by turns: a session of requests and the token of a client are not thread-safe."""
 
     def __init__(self, name: str, config: VaultSource, now: Callable[[], float]) -> None:
@@ -202,7 +202,7 @@ class Connections:
     def client(
         self, token: str, *, namespace: str | None = None, seconds: float | None = None
     ) -> Iterator[Any]:
-        """An hvac.Client, whose calls raise Refused and NoAnswer. Raises SourceError.
+        """An hvac.Client, whose calls raise VaultRefusal and NoAnswer. Raises SourceError.
 
         `seconds` are for all that is asked of it; default: the timeout, for each request.
         """

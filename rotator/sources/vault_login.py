@@ -23,7 +23,7 @@ from rotator.config.models import (
 )
 from rotator.config.references import resolve_local
 from rotator.errors import LoginDenied, SourceError, SourceUnavailable, ValueUnavailable
-from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
+from rotator.sources.vault_http import Answer, NoAnswer, VaultClients, VaultRefusal
 
 Granted = Mapping[str, Any]
 """`auth` of an answer; `client_token` is text that a header can hold."""
@@ -36,11 +36,11 @@ _LOOK = "check auth (mount, role, credential) and namespace"
 class Login:
     """Raises SourceError: LoginDenied where a person must act, else SourceUnavailable."""
 
-    def __init__(self, name: str, config: VaultSource, connections: Connections) -> None:
+    def __init__(self, name: str, config: VaultSource, clients: VaultClients) -> None:
         self._name = name
         self._auth = config.auth
         self._timeout = config.timeout
-        self._connections = connections
+        self._clients = clients
         self._unwrapped: tuple[str, str] | None = None
         """A wrapping token, and the secret_id that it gave once."""
         self._opening: str | None = None
@@ -55,7 +55,7 @@ class Login:
     def granted(self) -> Granted:
         try:
             answer = self._asked()
-        except Refused as refused:
+        except VaultRefusal as refused:
             raise self._refusal(refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, "", f"login: {failure}") from None
@@ -98,7 +98,7 @@ class Login:
 
     def _post(self, path: str, sent: Mapping[str, str]) -> Answer:
         namespace = getattr(self._auth, "namespace", None)
-        with self._connections.client("", namespace=namespace) as client:
+        with self._clients.client("", namespace=namespace) as client:
             answer: Answer = client.adapter.post(f"/v1/auth/{path}", json=dict(sent))
             return answer
 
@@ -115,7 +115,7 @@ class Login:
             return self._unwrapped[1]
         lost = self._opening == wrapping
         wanted = f"auth/{auth.mount}/role/{auth.role}/secret-id"
-        with self._connections.client(wrapping, namespace=auth.namespace) as client:
+        with self._clients.client(wrapping, namespace=auth.namespace) as client:
             try:
                 about = client.adapter.post("/v1/sys/wrapping/lookup", json={"token": wrapping})
                 made_at = (about.get("data") or {}).get("creation_path")
@@ -124,7 +124,7 @@ class Login:
                 self._opening = wrapping
                 answer = client.adapter.post("/v1/sys/wrapping/unwrap")
                 self._opening = None
-            except Refused as refused:
+            except VaultRefusal as refused:
                 if refused.says("wrapping token is not valid"):
                     if lost:
                         raise self._lost() from None
@@ -155,7 +155,7 @@ class Login:
 
     # What goes wrong
 
-    def _refusal(self, answer: Refused) -> SourceError:
+    def _refusal(self, answer: VaultRefusal) -> SourceError:
         method, status = self._auth.method, answer.status
         if status == 403 and method == "kubernetes":
             # Also while Vault can't reach the API server that is to review the token.

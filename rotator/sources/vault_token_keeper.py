@@ -14,7 +14,7 @@ from rotator.model.events import SourceRead
 from rotator.model.lease import Owner
 from rotator.ports import Observer
 from rotator.sources.vault_errors import Meaning, by_policy, mapping
-from rotator.sources.vault_http import Connections, NoAnswer, Refused
+from rotator.sources.vault_http import NoAnswer, VaultClients, VaultRefusal
 from rotator.sources.vault_login import Login
 from rotator.sources.vault_token import Token, seconds_of
 
@@ -39,14 +39,14 @@ class TokenKeeper:
         self,
         name: str,
         login: Login,
-        connections: Connections,
+        clients: VaultClients,
         observe: Observer,
         now: Callable[[], float],
     ) -> None:
         """`now` is in seconds, and never goes back."""
         self._name = name
         self._login = login
-        self._connections = connections
+        self._clients = clients
         self._observe = observe
         self._now = now
         self._lock = threading.Lock()
@@ -166,7 +166,7 @@ class TokenKeeper:
         self._looked_at = self._now()
         try:
             self._ask(token, "get", "lookup-self")
-        except Refused as refused:
+        except VaultRefusal as refused:
             if refused.status == 403 and not by_policy(refused):
                 return self._after_its_end(token)
         except NoAnswer:
@@ -197,7 +197,7 @@ class TokenKeeper:
             life = seconds_of((mapping(answer, "auth") or {}).get("lease_duration"))
             if life > 0:
                 result, kept = "ok", token.renewed(life, self._now())
-        except Refused as refused:
+        except VaultRefusal as refused:
             if refused.status in {400, 403}:
                 result, kept = LoginDenied.result, replace(token, renewable=False)
             ended = refused.status == 403 and not by_policy(refused)
@@ -227,7 +227,7 @@ class TokenKeeper:
         started = self._now()
         try:
             data = self._ask(token, "get", "lookup-self").get("data")
-        except Refused as refused:
+        except VaultRefusal as refused:
             if by_policy(refused):
                 needed = '"read" on auth/token/lookup-self'
                 raise Meaning(self._name).of_policy("", needed) from None
@@ -254,7 +254,7 @@ class TokenKeeper:
         self, token: Token, how: str, what: str, body: dict[str, str] | None = None
     ) -> dict[str, Any]:
         path = f"/v1/auth/token/{what}"
-        with self._connections.client(token.value) as client:
+        with self._clients.client(token.value) as client:
             send = client.adapter.get if how == "get" else client.adapter.post
             answer: dict[str, Any] = send(path, **({"json": body} if body else {}))
             return answer
@@ -298,7 +298,7 @@ class TokenKeeper:
             return
         try:
             left = max(0.01, ends - monotonic())
-            with self._connections.client(token.value, seconds=left) as client:
+            with self._clients.client(token.value, seconds=left) as client:
                 client.adapter.post("/v1/auth/token/revoke-self")
-        except (Refused, NoAnswer, SourceError):
+        except (VaultRefusal, NoAnswer, SourceError):
             return  # it ends by itself
