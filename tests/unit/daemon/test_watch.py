@@ -30,7 +30,7 @@ def test_a_version_that_was_not_acted_on() -> None:
 
 
 def test_a_secret_that_was_deleted_and_is_back_with_its_old_version() -> None:
-    """E6, E48: only a run reads the value again, and compares its fingerprint."""
+    """Only a run reads the value again, and compares its fingerprint."""
     seen = {REF: "1"}
     for gone in (SecretDeleted("vault", "x", "deleted"), SecretMissing("vault", "x", "absent")):
         watch = Watch()
