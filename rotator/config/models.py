@@ -1,6 +1,6 @@
-"""The configuration as frozen values; `rotator schema` is generated from these.
+"""The configuration as frozen values. `rotator schema` is generated from them.
 
-Only `load` makes a Config: what no section can know alone is checked there.
+Only `load` makes a Config: it checks what no single section can know.
 
 Sections of their own are in `target`, `rotation`, `sources`, `coordination` and `notify`. The rest
 of rotator imports them from here.
@@ -97,10 +97,10 @@ class LedgerConfig(Section):
     url: str = "sqlite:///./rotator.db"
     """`sqlite:///var/lib/x.db` is /var/lib/x.db; `sqlite:///./x.db` is in the working directory."""
     fingerprint_key: FileReference | None = None
-    """Default: beside the ledger, made with mode 0600 when absent."""
+    """Default: beside the ledger, created with mode 0600 if absent."""
     on_unknown: Literal["apply", "adopt"] = "apply"
-    """Of a connection that works and that this ledger has no record of: apply puts the credential;
-    adopt takes the secret of now for what the connection has, and puts the next one."""
+    """For a connection that works and that this ledger doesn't know: apply puts the credential;
+    adopt assumes that the connection has the present secret, and puts the next one."""
 
     @field_validator("url")
     @classmethod
@@ -118,7 +118,7 @@ class LedgerConfig(Section):
     def path(self) -> Path:
         """Absolute, as in any URL, unless it starts with `./`.
 
-        (To SQLAlchemy, three slashes mean a relative path; nobody who writes /var/lib means that.)
+        (To SQLAlchemy, three slashes mean a relative path. Nobody who writes /var/lib means that.)
         """
         path = self.url.removeprefix("sqlite:///")
         return Path(path if path.startswith("./") else "/" + path.lstrip("/"))
@@ -129,7 +129,7 @@ class HttpConfig(Section):
 
     listen: ListenAddress = "127.0.0.1:9464"
     token: Reference | None = None
-    """Of those who may POST; without one, POST is answered 403."""
+    """The token that a POST must carry; without one, POST is answered 403."""
     quit: Flag = False
     """Whether POST /quitquitquit from loopback ends the process, as the last step of a Job does."""
 
@@ -148,19 +148,19 @@ class LogConfig(Section):
 
 
 class Config(Section):
-    """The whole of a rotator configuration."""
+    """The whole configuration."""
 
     ledger: LedgerConfig = LedgerConfig()
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
     coordination: CoordinationConfig = NoCoordination()
     notify: NotifyConfig = ()
-    """Webhooks that the daemon tells of failures; default: none."""
+    """Webhooks that the daemon calls after failures; default: none."""
     targets: Annotated[Mapping[Name, TargetConfig], Field(min_length=1)]
     sources: Annotated[Mapping[Name, SourceConfig], Field(min_length=1)]
     rotations: Annotated[Mapping[Name, RotationConfig], Field(min_length=1)]
 
 
 def targets_of(config: Config) -> Mapping[str, tuple[str, ...]]:
-    """By rotation."""
+    """Rotation → its targets."""
     return {name: rule.targets for name, rule in config.rotations.items()}

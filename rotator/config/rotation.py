@@ -54,7 +54,7 @@ class Match(Section):
     type: Annotated[Globs, AfterValidator(_capitals)] | None = None
     name: Globs | None = None
     exclude: Globs | None = None
-    """Names that are left out."""
+    """Names to leave out."""
     endpoint: Globs | None = None
     expect: Expect = Expect()
 
@@ -66,15 +66,15 @@ class SecretConfig(Section):
     path: Template
     """May hold {connection}, {environment}, {target} and {type}."""
     engine: Engine | None = None
-    """Of a vault source; default: the kind of KV that the mount is."""
+    """For a vault source; default: the kind of KV that the mount is."""
     mount: Text | None = None
-    """Of a vault source; default kv, and for database and aws the engine's name."""
+    """For a vault source; default: kv, and for database and aws the engine's name."""
     version: Version | None = None
-    """Pinned: a number of KV v2, a VersionId of AWS Secrets Manager."""
+    """Pins a version: a number of KV v2, a VersionId of AWS Secrets Manager."""
     stage: Text | None = None
-    """Of AWS Secrets Manager; default AWSCURRENT."""
+    """For AWS Secrets Manager; default: AWSCURRENT."""
     lease: Literal["shared", "per-connection"] | None = None
-    """Of credentials that Vault makes for us: one for all connections, or one for each."""
+    """For credentials that Vault makes for us: one for all connections, or one for each."""
     revoke_after: Duration = timedelta(minutes=5)
     """How long a lease lives on after every connection was verified without it."""
 
@@ -94,14 +94,14 @@ class SecretConfig(Section):
 
     @property
     def dynamic(self) -> Literal["shared", "per-connection"] | None:
-        """How its credentials are leased; None: it is only ever read."""
+        """How its credentials are leased; None: it is only read."""
         if self.lease is not None or not makes(self.engine, self.path):
             return self.lease
         return "shared"
 
 
 class Constant(Section):
-    """A key that is no secret, in clear."""
+    """A value in clear, for a key that is no secret."""
 
     value: str
 
@@ -118,9 +118,9 @@ class ScheduleConfig(Section):
     timezone: Timezone = "UTC"
     """An IANA name."""
     jitter: Duration = timedelta(0)
-    """Up to this much later."""
+    """Each run starts up to this much later."""
     on_start: Flag = False
-    """Also when the daemon starts."""
+    """Whether to run when the daemon starts, too."""
 
 
 class Rollout(Section):
@@ -129,7 +129,7 @@ class Rollout(Section):
     canary: Count = 1
     """Connections of each target that go first; 0 is none."""
     batch: Positive | None = None
-    """Connections of each target that go together after that; default all the rest."""
+    """Connections of each target that go together after that; default: all the rest."""
     max_failures: Count = 0
     """More failures than this stop the target, unless on_failure says otherwise. It holds for each
     target alone."""
@@ -165,10 +165,10 @@ class RotationConfig(Section):
     """Confluent's option name (`api-key`) → field of the secret."""
     schedule: ScheduleConfig | None = None
     watch: Annotated[PositiveDuration, AfterValidator(_watchable)] | None = None
-    """Also run when the secret has another version; how often to look, 1s at the least."""
+    """Also run when the secret has a new version. How often to look; 1s at the least."""
     rollout: Rollout = Rollout()
     verify: Verify = Verify()
     on_drift: Literal["reapply", "warn"] = "reapply"
-    """What happens to a connection that somebody else changed since."""
+    """What to do with a connection that somebody else has changed since."""
     max_age: PositiveDuration | None = None
-    """A credential that was put longer ago than this is told of: in the metrics and on the page."""
+    """A credential that is older than this is reported in the metrics and on the page."""

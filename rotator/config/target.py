@@ -58,6 +58,6 @@ class TargetConfig(Section):
     requests_per_second: Annotated[float, Field(strict=True, gt=0, le=10_000)] = 50
     """A ceiling; answers of 429 and X-RateLimit headers lower it further."""
     timeout: PositiveDuration = timedelta(seconds=30)
-    """Of one request, all of it."""
+    """Limits one request as a whole."""
     ca_file: FilePath | None = None
-    """For private networking behind a CA of one's own; default: the system's."""
+    """For private networking with its own CA; default: the system's."""

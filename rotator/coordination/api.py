@@ -28,7 +28,7 @@ from rotator.http.retry import retry_after
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"""
 _LARGEST = 1024 * 1024
-"""Bytes of an answer; a Lease has one or two KiB."""
+"""Bytes of an answer. A Lease has one or two KiB."""
 _LONGEST_AFTER = 60.0
 
 
@@ -37,7 +37,7 @@ class _Answer:
     status: int
     body: bytes
     after: float | None
-    """Seconds, of Retry-After."""
+    """Seconds, from Retry-After."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class LeaseAddress:
     name: str
     token_file: Path
     ca_file: Path | None
-    """None where there is no TLS."""
+    """None: there is no TLS."""
 
     def __str__(self) -> str:
         return f"Lease {self.namespace}/{self.name}"
@@ -60,7 +60,8 @@ class LeaseAddress:
 
 
 def locate(config: LeaseCoordination) -> LeaseAddress:
-    """Raises CoordinationDenied where something is missing that a pod has."""
+    """The address of the configured Lease. Raises CoordinationDenied if something is missing that a
+    pod has."""
     url = config.url or _cluster()
     token_file = config.token_file or _POD / "token"
     ca_file = None if url.startswith("http://") else config.ca_file or _POD / "ca.crt"
@@ -92,7 +93,7 @@ _NO_ACCOUNT = "set automountServiceAccountToken: true for the pod, or coordinati
 
 
 def _token(address: LeaseAddress) -> str:
-    """Anew for each request: the kubelet renews it in its file."""
+    """The token, read again for each request: the kubelet renews it in its file."""
     return _text(address.token_file, "the service account's token", f"{_NO_ACCOUNT}token_file")
 
 
@@ -123,8 +124,8 @@ def _context(address: LeaseAddress) -> ssl.SSLContext | None:
 
 
 class LeaseApi:
-    """Raises CoordinationError and nothing else. Takes nothing of the environment (proxies), and
-    follows no redirect."""
+    """Raises CoordinationError and nothing else. Ignores the environment (proxies), and follows no
+    redirect."""
 
     def __init__(self, address: LeaseAddress) -> None:
         self.address = address
@@ -136,14 +137,14 @@ class LeaseApi:
             await client.aclose()
 
     async def get(self, deadline: float) -> Lease | None:
-        """None where there is none. `deadline` in seconds is of the whole request."""
+        """The Lease, or None if there is none. `deadline` limits the whole request, in seconds."""
         answer = await self._send("GET", f"{self.address.collection}/{self.address.name}", deadline)
         if answer.status == 404:
             return None
         return self._lease(answer, "get")
 
     async def write(self, write: Write, deadline: float) -> Lease:
-        """Raises CoordinationConflict where it is not as `write` takes it to be."""
+        """Raises CoordinationConflict if the Lease is not the one that `write` replaces."""
         body = document(self.address.namespace, self.address.name, write.spec, write.former)
         if write.former is None:
             answer = await self._send("POST", self.address.collection, deadline, body)
@@ -181,7 +182,7 @@ class LeaseApi:
             await self.aclose()
             raise self._unavailable(f"no answer within {deadline:g} s") from None
         except httpx.HTTPError as error:
-            # With a CA that was renewed, only a context of its own helps.
+            # After a renewal of the CA, only a new context helps.
             await self.aclose()
             said = cause(error) or f"the connection broke off ({type(error).__name__})"
             raise self._unavailable(said) from None

@@ -26,8 +26,8 @@ from rotator.ports import Clock
 log = logging.getLogger(__name__)
 
 _RELEASE = 0.6
-"""Seconds for the last renewal, and for giving the Lease back. Whoever waits for it takes over
-without, only later."""
+"""Seconds for the last renewal and for giving the Lease back. If they don't suffice, the next
+leader takes over later."""
 
 
 @dataclass(slots=True)
@@ -38,13 +38,13 @@ class Elector:
     election: Election
     clock: Clock
     terms: asyncio.Queue[Term] = field(default_factory=asyncio.Queue)
-    """Each for which this process leads, when it begins."""
+    """One term for each time that this process leads."""
     trouble: CoordinationError | None = None
     """Why the Lease can't be read or written now."""
     reached: bool = False
-    """Whether the API server ever told who leads."""
+    """Whether the API server has ever said who leads."""
     turned_at: float = 0.0
-    """When the loop last went round, by the monotonic clock."""
+    """When the loop last turned, by the monotonic clock."""
     _term: Term | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _followed: str = ""
@@ -52,7 +52,7 @@ class Elector:
 
     @property
     def holder(self) -> str:
-        """Empty: nobody, as far as this process knows."""
+        """The present leader; empty if this process knows of none."""
         return self.election.lease.spec.holder if self.election.lease else ""
 
     @property
@@ -62,11 +62,11 @@ class Elector:
 
     @property
     def overdue(self) -> float:
-        """Seconds without a turn of the loop, after which it hangs."""
+        """Seconds without a turn of the loop after which it counts as hung."""
         return 2.0 * self.election.duration + 30.0
 
     async def run(self) -> None:
-        """Returns after `stop`; until then, whatever the API server does, it goes on."""
+        """Takes part until `stop`, whatever the API server does."""
         while not self._stopping.is_set():
             now = self.turned_at = self.clock.monotonic()
             step = self.election.step(now, self.clock.now())
@@ -90,7 +90,7 @@ class Elector:
             election.doubt(self.clock.monotonic(), election.duration / 3)
         except CoordinationUnavailable as trouble:
             self._troubled(trouble)
-            # A leader that waits for too long leads no more.
+            # A leader that waits for too long stops leading.
             after = trouble.after
             if after is not None and election.held:
                 after = min(after, election.duration / 3)
@@ -100,7 +100,7 @@ class Elector:
             self._answered()
 
     def _troubled(self, error: CoordinationError) -> None:
-        """Said once: it would be the same every few seconds."""
+        """Logs a problem once, instead of every few seconds."""
         if str(self.trouble) != str(error):
             fields = {"lease": str(self.api.address), "reason": str(error)}
             log.warning("coordination.failed", extra=fields)
@@ -115,7 +115,7 @@ class Elector:
             self._follows(self.election.lease)
 
     def _follows(self, lease: Lease | None) -> None:
-        """Another holds it now, or nobody does."""
+        """Another process holds the Lease now, or none does."""
         if lease is None or not lease.spec.holder:
             return
         fields = {"lease": str(self.api.address), "holder": lease.spec.holder}
@@ -125,7 +125,7 @@ class Elector:
             log.warning("coordination.stranger", extra=fields | reason)
 
     def resign(self) -> None:
-        """Lead no more, and go on holding the Lease: what is under way may end before another
+        """Stops leading but keeps the Lease, so that work in progress ends before another process
         begins."""
         self._resigned = True
         if self._term is not None:
@@ -158,7 +158,8 @@ class Elector:
         log.warning("leader.deposed", extra=fields)
 
     async def release(self) -> None:
-        """After all work has ended: another may take over at once."""
+        """Releases the Lease after all work has ended, so that another process takes over at
+        once."""
         write = self.election.release(self.clock.now())
         if write is None:
             return
@@ -175,7 +176,7 @@ class Elector:
 
 
 def stranger(address: LeaseAddress, holder: str) -> str:
-    """Of a Lease that another kind of program seems to use."""
+    """Explains that another kind of program seems to use this Lease."""
     return (
         f"{address} is held by {holder}, and no rotator made it: if it belongs to something else, "
         "set another coordination.name"
@@ -183,7 +184,7 @@ def stranger(address: LeaseAddress, holder: str) -> str:
 
 
 def elector(config: LeaseCoordination, clock: Clock) -> Elector:
-    """Raises CoordinationDenied where something is missing that a pod has."""
+    """Makes an elector. Raises CoordinationDenied if something is missing that a pod has."""
     api = LeaseApi(locate(config))
     identity = config.identity or socket.gethostname()
     return Elector(api, Election(identity, int(config.lease_duration.total_seconds())), clock)
@@ -191,7 +192,8 @@ def elector(config: LeaseCoordination, clock: Clock) -> Elector:
 
 @asynccontextmanager
 async def standing(candidate: Elector) -> AsyncIterator[asyncio.Task[None]]:
-    """In the election; at the end the Lease is given back. The task ends only by a crash."""
+    """Takes part in the election, and gives the Lease back at the end. Only a crash ends the task
+    early."""
     loop = asyncio.create_task(candidate.run(), name="election")
     try:
         yield loop

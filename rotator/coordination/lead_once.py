@@ -1,4 +1,4 @@
-"""Leading for the time of one command."""
+"""Leads for the duration of one command."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _TOLD_AFTER = 1.5
 async def leading_once(
     config: CoordinationConfig, clock: Clock, tell: Callable[[str], None]
 ) -> AsyncIterator[Term]:
-    """Waits for as long as a Lease of somebody who died takes to expire, and no longer; `tell` is
-    called with a line where that takes longer than a person would look on in silence.
+    """Leads, after waiting at most as long as the Lease of a dead process takes to expire. Calls
+    `tell` with a line if that takes so long that a person would wonder.
 
-    Raises NotLeading where another process leads, and CoordinationError where nobody can tell.
+    Raises NotLeading if another process leads, and CoordinationError if that can't be found out.
     """
     if isinstance(config, NoCoordination):
         yield Term(clock)
@@ -71,7 +71,7 @@ async def _first_term(
 
 
 async def examine(config: CoordinationConfig) -> tuple[Finding, ...]:
-    """Whether the Lease can be read, and whose it is. Writes nothing."""
+    """Whether the Lease can be read, and who holds it. Writes nothing."""
     if isinstance(config, NoCoordination):
         return ()
     try:

@@ -8,7 +8,7 @@ _MIB = 1024 * 1024
 
 
 class TooLarge(Exception):
-    """An answer that is larger than any right one."""
+    """An answer that is larger than any correct one."""
 
 
 class Body:
@@ -19,13 +19,13 @@ class Body:
         self._content = bytearray()
 
     def add(self, piece: bytes) -> None:
-        """Raises TooLarge, whose text says how much was too much."""
+        """Adds a piece. Raises TooLarge, whose text gives the limit."""
         self._content += piece
         if len(self._content) > self._largest:
             raise TooLarge(f"an answer of more than {self._largest // _MIB} MiB")
 
     def is_cut_off(self, headers: Mapping[str, str]) -> bool:
-        """Whether less came than was promised; the body must not be compressed."""
+        """Whether less arrived than was promised. The body must not be compressed."""
         promised = headers.get("Content-Length", "")
         return promised.isdecimal() and len(self._content) < int(promised)
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 
 def rfc3339(text: object) -> datetime | None:
-    """A time of JSON, in UTC; None for anything else, and for a time without a zone.
+    """A time in JSON, in UTC; None for anything else, and for a time without a zone.
 
-    Of nanoseconds, as Go writes them, Python keeps six digits.
+    Go writes nanoseconds; Python keeps six digits of them.
     """
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
@@ -19,7 +19,7 @@ def rfc3339(text: object) -> datetime | None:
 
 
 def http_date(text: str | None) -> datetime | None:
-    """A date of a header, with its zone; None for anything else."""
+    """A date in a header, with its zone; None for anything else."""
     try:
         moment = email.utils.parsedate_to_datetime(text) if text else None
     except (ValueError, OverflowError):
@@ -28,9 +28,9 @@ def http_date(text: str | None) -> datetime | None:
 
 
 def clock_ahead(date: str | None, now: datetime) -> float | None:
-    """Seconds by which the server's clock is ahead of ours, by its header Date.
+    """Seconds by which the server's clock is ahead of ours, by the header Date.
 
-    The header has whole seconds, so a difference of less than one says nothing.
+    The header has whole seconds, so a difference of less than one means nothing.
     """
     theirs = http_date(date)
     if theirs is None:

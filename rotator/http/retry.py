@@ -9,12 +9,13 @@ from datetime import datetime
 from rotator.http.dates import http_date
 
 _MOST_STEPS = 64
-"""Of growth: no pause is still growing then, and a float can't hold 2 to the power of 1,024."""
+"""Steps of growth. By then every pause has reached its longest, and a float can't hold 2 to the
+power of 1,024."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Pauses that grow with each failure in a row. Seconds."""
+    """Pauses that grow with each failure in a row, in seconds."""
 
     first: float
     longest: float
@@ -23,7 +24,7 @@ class Backoff:
     def pause(self, failures: int, jitter: float = 0.0) -> float:
         """How long to wait after so many failures, 1 being the first.
 
-        `jitter` is the share to take off, from 0 to 1: a number that the caller draws.
+        `jitter` is the share to take off, from 0 to 1. The caller draws it.
         """
         steps = min(failures - 1, _MOST_STEPS)
         return min(self.longest, self.first * self.factor**steps) * (1.0 - jitter)
@@ -32,10 +33,10 @@ class Backoff:
 def retry_after(
     headers: Mapping[str, str], longest: float, now: datetime | None = None
 ) -> float | None:
-    """Seconds that an answer asks to wait, at most `longest`; None where it says nothing usable.
+    """Seconds that an answer asks to wait, at most `longest`; None if it asks for nothing usable.
 
-    `headers` have names in lower case, or ignore case. A date is compared with the answer's own
-    Date, since clocks differ, and with `now` where it has none.
+    The names in `headers` are in lower case, or it ignores case. A date is compared with the
+    answer's own Date, since clocks differ, or with `now` if there is no Date.
     https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
     """
     said = headers.get("retry-after")
@@ -49,7 +50,7 @@ def retry_after(
 
 
 def number(text: str | None) -> float | None:
-    """A header's number, from 0 up; None for anything else."""
+    """The number in a header, from 0 up; None for anything else."""
     try:
         found = float(text) if text is not None else None
     except ValueError:

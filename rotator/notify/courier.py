@@ -1,4 +1,4 @@
-"""A bounded queue to one webhook, and whoever empties it. A receiver that hangs delays no other."""
+"""A bounded queue to one webhook, and the task that empties it. A slow receiver delays no other."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from rotator.ports import Clock, Observer
 MOST_WAITING = 100
 MOST_ATTEMPTS = 12
 LONGEST_TRIED = 1800.0
-"""Seconds from the first attempt, after which nobody wants to read it any more."""
+"""Seconds after the first attempt at which a notification is given up as too old."""
 BACKOFF = Backoff(first=1.0, longest=300.0)
 
 
 @dataclass(slots=True)
 class Courier:
-    """One at a time and in order: `recovered` never comes before the `failed` that it ends."""
+    """Delivers one at a time and in order: `recovered` never comes before the `failed` that it
+    ends."""
 
     receiver: Receiver
     clock: Clock
     observe: Observer
     lost: Callable[[Notification], None] = lambda _: None
-    """Called for each that never arrives."""
+    """Called with each notification that never arrives."""
     _waiting: deque[Notification] = field(default_factory=deque)
     _at_work_on: Notification | None = None
     _full: bool = False
@@ -42,7 +43,8 @@ class Courier:
         self._task = asyncio.create_task(self._run(), name=self.receiver.key)
 
     def put(self, notification: Notification) -> None:
-        """Returns at once. Where too many wait, the oldest goes: the newest says how things are."""
+        """Queues a notification and returns at once. If the queue is full, the oldest is
+        dropped."""
         if len(self._waiting) >= MOST_WAITING:
             said = "" if self._full else f"more than {MOST_WAITING} wait for this webhook"
             self._full = True
@@ -51,11 +53,11 @@ class Courier:
         self._wake.set()
 
     def hurry(self) -> None:
-        """From now on each is tried once, or once more, without a pause."""
+        """From now on each is tried at most once more, without a pause."""
         self._hurried.set()
 
     def finish(self) -> None:
-        """Nothing more comes: it ends after what waits."""
+        """Nothing more comes: the task ends after it has sent what waits."""
         self.hurry()
         self._finishing = True
         self._wake.set()
@@ -65,7 +67,7 @@ class Courier:
         return self._task is None or self._task.done()
 
     async def aclose(self, grace: float) -> None:
-        """After `grace` seconds, what is left is dropped."""
+        """Ends the task. What is left after `grace` seconds is dropped."""
         self.finish()
         if self._task is not None:
             _, late = await asyncio.wait({self._task}, timeout=grace)

@@ -1,6 +1,6 @@
-"""/sandbox/…: make it go wrong, and look at what came of it, from any process or with curl.
+"""/sandbox/…: order faults and look at the results, from any process or with curl.
 
-There is no login, for there is nothing to protect: it listens on loopback, and shows credentials
+There is no login, as there is nothing to protect: it listens on loopback, and shows credentials
 only as digests.
 """
 

@@ -1,6 +1,6 @@
-"""HTTP for botocore, with a deadline and a size that its own has not.
+"""HTTP for botocore, with a deadline and a limit of size, which botocore lacks.
 
-botocore's timeouts are of one attempt, and start anew with every byte that comes. Its event
+botocore's timeouts hold for one attempt, and start again with every byte that arrives. Its event
 `before-send` lets a handler do the sending.
 https://botocore.amazonaws.com/v1/documentation/api/latest/topics/events.html
 """
@@ -29,14 +29,14 @@ READ = 10.0
 
 
 class GaveUp(Exception):
-    """Of this module's own accord. None of botocore's errors, for those are tried again."""
+    """This module gave up. It is no error of botocore's, since botocore would try again."""
 
 
 class Wire:
     """Sends for all clients of one source. Thread-safe."""
 
     def __init__(self, timeout: float, monotonic: Callable[[], float]) -> None:
-        """`timeout` is that of the source, in seconds; no attempt is given longer."""
+        """`timeout` is the source's, in seconds. No attempt gets more."""
         self._timeouts = (min(CONNECT, timeout), min(READ, timeout))
         self._monotonic = monotonic
         self._of_thread = threading.local()
@@ -45,9 +45,9 @@ class Wire:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """What this thread sends must be answered in time, or ends in GaveUp.
+        """Limits what this thread sends: it is answered in time, or GaveUp is raised.
 
-        The outermost wins: work that consists of other work has one deadline for all of it.
+        The outermost limit wins: nested work has one deadline for all of it.
         """
         if self._deadline() is not None:
             yield
@@ -59,7 +59,7 @@ class Wire:
             self._of_thread.deadline = None
 
     def sender(self, ca_bundle: str | bool) -> Callable[..., AWSResponse]:
-        """A handler of `before-send`. `ca_bundle` is as botocore's `verify`."""
+        """A handler of `before-send`. `ca_bundle` means the same as botocore's `verify`."""
 
         def send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
             self._check()
@@ -114,7 +114,7 @@ class Wire:
 
 
 class _Whole:
-    """A body as AWSResponse wants it: one that can be streamed."""
+    """A body as AWSResponse expects it: one that can be streamed."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

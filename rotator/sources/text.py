@@ -1,4 +1,5 @@
-"""Secrets that are JSON or YAML. Errors say where, and never hold the text: the libraries' do."""
+"""Secrets that are JSON or YAML. Errors say where, and never hold the text, as the libraries'
+do."""
 
 from __future__ import annotations
 

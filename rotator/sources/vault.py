@@ -67,7 +67,7 @@ class VaultReader(Reader):
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`observe` is told of logins and renewals, by the threads that read."""
+        """`observe` is called from the threads that read, for logins and renewals."""
         self._name = name
         self._config = config
         self._observe = observe
@@ -80,9 +80,10 @@ class VaultReader(Reader):
         self._engines = Engines(name, digest)
         self._meaning = Meaning(name)
         self._kv_of: dict[str, str] = {}
-        """Mount → engine, where the server told."""
+        """Mount → engine, as far as the server said."""
         self._without_metadata: set[SecretRef] = set()
-        """Those whose metadata the policies don't permit, but their data: probed by reading."""
+        """Secrets whose metadata the policies forbid, but not their data. They are probed by
+        reading."""
         self._events = self._listener()
 
     def close(self) -> None:
@@ -107,7 +108,7 @@ class VaultReader(Reader):
         return self._engines.plain_secret(ref, answer)
 
     def probe(self, ref: SecretRef) -> Probe:
-        """From the metadata, which hold no value; by reading where these don't decide."""
+        """From the metadata, which hold no value. By reading, where the metadata don't decide."""
         if self._events is not None:
             self._events.start()
         if self._engine(ref) != "kv-v2":
@@ -145,7 +146,7 @@ class VaultReader(Reader):
         return answer
 
     def _made(self, ref: SecretRef, place: VaultPath) -> Secret:
-        """One request, whatever comes of it: each makes a credential."""
+        """Makes a credential with exactly one request, whatever comes back."""
         token = self._tokens.use_for_lease()
         try:
             with self._clients.client(token.value) as client:
@@ -172,7 +173,7 @@ class VaultReader(Reader):
         )
 
     def _engine(self, ref: SecretRef) -> str:
-        """As configured, else what the mount is. Raises SourceError."""
+        """The configured engine, or else that of the mount. Raises SourceError."""
         if ref.engine is not None:
             return ref.engine
         place = VaultPath.of(self._name, ref)
@@ -225,7 +226,8 @@ class VaultReader(Reader):
             return
 
     def _of_lease(self, lease: str, what: str, more: dict[str, object]) -> Answer:
-        """Safe to repeat: what is renewed or revoked twice is so once."""
+        """One request about a lease. It is safe to repeat: renewing or revoking twice does no
+        harm."""
         path = f"/v1/sys/leases/{what}"
 
         def ask(token: str) -> Answer:

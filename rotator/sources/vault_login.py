@@ -1,6 +1,6 @@
 """The logins of Vault and OpenBao: from a configured identity to a token.
 
-Each reads what it needs anew: files of tokens are replaced while rotator runs.
+Each login reads its files again, as they are replaced while rotator runs.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from rotator.errors import LoginDenied, SourceError, SourceUnavailable, ValueUna
 from rotator.sources.vault_http import Answer, NoAnswer, VaultClients, VaultRefusal
 
 Granted = Mapping[str, Any]
-"""`auth` of an answer; `client_token` is text that a header can hold."""
+"""`auth` of an answer. Its `client_token` is text that a header can hold."""
 
 _PERMANENT = ("missing role_id", "missing password", "missing role", "missing jwt")
-"""What Vault answers with a 500 although no later try will do better."""
+"""Errors that Vault answers with a 500 although trying again can't help."""
 _LOOK = "check auth (mount, role, credential) and namespace"
 
 
 class Login:
-    """Raises SourceError: LoginDenied where a person must act, else SourceUnavailable."""
+    """Raises LoginDenied if a person must act, and another SourceError if not."""
 
     def __init__(self, name: str, config: VaultSource, clients: VaultClients) -> None:
         self._name = name
@@ -42,12 +42,13 @@ class Login:
         self._timeout = config.timeout
         self._clients = clients
         self._unwrapped: tuple[str, str] | None = None
-        """A wrapping token, and the secret_id that it gave once."""
+        """A wrapping token, and the secret_id that it held."""
         self._opening: str | None = None
-        """A wrapping token that was sent to be opened, and of which nothing was heard since."""
+        """A wrapping token that was sent to be unwrapped, and whose answer has not arrived."""
 
     def configured_token(self) -> str | None:
-        """Where the configuration names a token, read anew; None: there is a login."""
+        """The token that the configuration refers to, read again each time; None if there is a
+        login."""
         if isinstance(self._auth, VaultToken):
             return usable(self._name, self._value(self._auth.token, "token"))
         return None
@@ -133,7 +134,7 @@ class Login:
         secret_id = (answer.get("data") or {}).get("secret_id")
         if not isinstance(secret_id, str) or not secret_id:
             raise self._intercepted("holds no secret_id")
-        # Kept, for it can be had only once; in memory, like the token that it leads to.
+        # Keep it in memory, like the token: it can be unwrapped only once.
         self._unwrapped = (wrapping, secret_id)
         return secret_id
 
@@ -158,7 +159,7 @@ class Login:
     def _refusal(self, answer: VaultRefusal) -> SourceError:
         method, status = self._auth.method, answer.status
         if status == 403 and method == "kubernetes":
-            # Also while Vault can't reach the API server that is to review the token.
+            # Vault also answers this while it can't reach the API server that reviews tokens.
             return LoginDenied(
                 self._name,
                 "",
@@ -183,7 +184,8 @@ class Login:
 
 
 def usable(name: str, token: str) -> str:
-    """Checked here, since what HTTP libraries raise for a bad header holds all of it."""
+    """Checks a token before a library sees it: the library's error for a bad header would show
+    it."""
     if not token.isascii() or not token.isprintable() or " " in token:
         raise LoginDenied(name, "", "its token holds a character that no token has")
     return token

@@ -1,4 +1,4 @@
-"""Requests with whatever token is good now, and what a 403 to one of them means."""
+"""Requests with the token that is valid now, and what a 403 to one of them means."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rotator.sources.vault_token_keeper import TokenKeeper
 _TRIES = 3
 _BACKOFF = Backoff(first=0.2, longest=10.0)
 _SHARE = 0.9
-"""Of the time that the caller waits; it should still hear what came of it."""
+"""The share of the caller's timeout that may be used, so that the caller still hears the result."""
 
 
 class Requests:
@@ -39,7 +39,7 @@ class Requests:
         self._sleep = sleep
 
     def read(self, ref: SecretRef, mount: str, path: str, needed: str) -> Answer:
-        """A read, tried again within the time that there is."""
+        """Reads, and tries again within the timeout."""
         ends = time.monotonic() + self._timeout * _SHARE
 
         def ask(token: str) -> Answer:
@@ -120,7 +120,7 @@ class Requests:
 
 
 def _pause(state: RetryCallState) -> float:
-    """As long as the server asks for, else a little longer each time."""
+    """As long as the server asks for, or else a little longer each time."""
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, VaultRefusal):
         if error.retry_after is not None:

@@ -7,27 +7,27 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 _MARGIN = 60.0
-"""Seconds before its end at which a token is replaced, or a tenth of its life if that is less."""
+"""Seconds before its end at which a token is replaced; a tenth of its life if that is less."""
 _RENEWED_AT = 2 / 3
-"""Of its life."""
+"""The share of its life after which a token is renewed."""
 _WORTHWHILE = 0.9
-"""Of what was asked: a renewal that grants less has met the maximum."""
+"""The share of what was asked. A renewal that grants less has reached the maximum."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token, as far as it is known. Times are of the monotonic clock."""
+    """One token, as far as it is known. Times are those of the monotonic clock."""
 
     value: str
     life: float = 0.0
-    """Seconds that a renewal asks for; 0: it never ends, or nobody knows yet."""
+    """Seconds that a renewal asks for; 0: it never ends, or its life is not known yet."""
     ends: float = float("inf")
     renewable: bool = False
     accessor: str | None = None
     service: bool = True
     """Batch tokens can be neither renewed nor revoked."""
     uses: int | None = None
-    """How many are left; None: no limit."""
+    """How many uses are left; None: no limit."""
     known: bool = False
     """Whether the server said any of the above."""
     ours: bool = False
@@ -35,7 +35,7 @@ class Token:
 
     @classmethod
     def granted(cls, auth: Mapping[str, Any], now: float) -> Token:
-        """From the `auth` of a login at `now`."""
+        """From `auth`, the answer to a login that was sent at `now`."""
         life = seconds_of(auth.get("lease_duration"))
         uses = _uses(auth)
         service = auth.get("token_type") != "batch"
@@ -43,7 +43,7 @@ class Token:
             value=str(auth["client_token"]),
             life=life,
             ends=now + life if life else float("inf"),
-            # A renewal is a use, of which there may be none to spare.
+            # A renewal is a use too, and there may be none to spare.
             renewable=auth.get("renewable") is True and service and uses is None,
             accessor=_accessor(auth),
             service=service,
@@ -53,7 +53,8 @@ class Token:
         )
 
     def looked_up(self, about: Mapping[str, Any], now: float) -> Token | None:
-        """With what lookup-self said at `now`; None where that says nothing about its end."""
+        """With `about`, the answer to lookup-self at `now`; None if that says nothing about its
+        end."""
         ttl = seconds_of(about.get("ttl"))
         # The expire_time of a root token is null. The ttl of one that is about to end is 0.
         ends = about.get("expire_time", "") is not None
@@ -72,7 +73,7 @@ class Token:
         )
 
     def renewed(self, life: float, now: float) -> Token:
-        """After a renewal at `now` that granted `life` seconds."""
+        """With the `life` in seconds that a renewal at `now` granted."""
         capped = life < self.life * _WORTHWHILE
         return replace(self, ends=now + life, renewable=not capped)
 
@@ -82,7 +83,7 @@ class Token:
 
     @property
     def replace_at(self) -> float:
-        """When another has to take its place, where it can't be renewed any more."""
+        """When it has to be replaced, if it can't be renewed any more."""
         if not self.service:
             return self.renew_at
         return self.ends - min(_MARGIN, self.life / 10)

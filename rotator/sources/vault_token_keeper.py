@@ -52,12 +52,12 @@ class TokenKeeper:
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._leased: set[str] = set()
-        """Tokens that leases were made with here."""
+        """Tokens that this process made leases with."""
         self._ended: frozenset[str] = frozenset()
         self._replaceable_from = float("-inf")
         self._renew_not_before = float("-inf")
         self._renewals_failed = 0
-        """In a row, as below."""
+        """Failures in a row. The same goes for `_logins_refused`."""
         self._looked_at = float("-inf")
         self._failure: SourceError | None = None
         self._logins_refused = 0
@@ -66,12 +66,13 @@ class TokenKeeper:
     # Using it
 
     def use(self) -> str:
-        """A token for one request, counted where uses are. Raises SourceError."""
+        """A token for one request. Counts the use if its uses are limited. Raises SourceError."""
         with self._lock:
             return self._used(self._good())
 
     def use_for_lease(self) -> Token:
-        """One whose lease will live on: neither about to end, nor counted. Raises SourceError."""
+        """A token whose lease will live on: it doesn't end soon, and its uses are not limited.
+        Raises SourceError."""
         with self._lock:
             token = self._uncounted()
             short = token.ends - self._now() < token.life / 2
@@ -81,7 +82,7 @@ class TokenKeeper:
             return token
 
     def check_for_lease(self) -> None:
-        """Raises SourceError where there is no token that a lease could be made with."""
+        """Raises SourceError if there is no token that a lease could be made with."""
         with self._lock:
             self._uncounted()
 
@@ -99,9 +100,9 @@ class TokenKeeper:
         return token
 
     def other_than(self, refused: str, *, valid: bool) -> str | None:
-        """A token in place of one that was refused; None where there is none to be had.
+        """Another token after `refused` was refused; None if there is none.
 
-        `valid` is whether it is a policy that refuses: a token keeps those that it was made with.
+        `valid` is whether a policy refuses: a token keeps the policies that it was made with.
         Raises SourceError.
         """
         with self._lock:
@@ -123,7 +124,7 @@ class TokenKeeper:
         return token.value
 
     def _good(self) -> Token:
-        """The present one, if it still is good for a request; else a new one."""
+        """The present token if it is still good for a request, or else a new one."""
         token, configured = self._token, self._login.configured_token()
         if configured is not None:
             if token is None or token.value != configured:
@@ -139,11 +140,14 @@ class TokenKeeper:
     # Keeping it
 
     def keep_alive(self) -> Owner | None:
-        """Raises SourceError."""
+        """Renews or replaces the token in time. Returns the owner of the leases made with it.
+
+        Raises SourceError.
+        """
         with self._lock:
             if self._token is None and not self._leased:
                 return None
-            # One that came to nothing took leases along: another has to be had, and that told.
+            # After the end of a token, its leases are gone too. A new token reports that.
             token = self._token or self._good()
             if self._login.configured_token() is not None:
                 token = self._good()
@@ -162,7 +166,7 @@ class TokenKeeper:
         return Owner(token.accessor, lasts, None if token.renewable else lasts, self._ended)
 
     def _looked_after(self, token: Token) -> Token:
-        """Whether it is still there at all; what it has to be renewed for is known."""
+        """Checks that a token with leases still exists."""
         self._looked_at = self._now()
         try:
             self._ask(token, "get", "lookup-self")
@@ -174,7 +178,7 @@ class TokenKeeper:
         return token
 
     def _after_its_end(self, token: Token) -> Token:
-        """The one in its place. Raises SourceError."""
+        """The token that takes the place of one that has ended. Raises SourceError."""
         self._came_to_nothing(token.value)
         if not token.ours:
             raise self._invalid()
@@ -187,7 +191,7 @@ class TokenKeeper:
         self._token = None
 
     def _renewed(self, token: Token) -> Token:
-        """As it is after a try; where that can't be, as it was."""
+        """The token after an attempt to renew it; unchanged if that is not possible."""
         if not token.renewable or self._now() < self._renew_not_before:
             return token
         started, result = self._now(), SourceUnavailable.result
@@ -223,7 +227,7 @@ class TokenKeeper:
         self._renew_not_before = now + max(_RENEW_BACKOFF.first, pause)
 
     def _asked_about(self, token: Token) -> Token:
-        """A token that somebody else made: what it is, only the server knows."""
+        """Looks up a token that somebody else made."""
         started = self._now()
         try:
             data = self._ask(token, "get", "lookup-self").get("data")
@@ -262,7 +266,7 @@ class TokenKeeper:
     # Getting one, and giving it back
 
     def _logged_in(self) -> Token:
-        """Once for all that wait for it: a failure holds for a while too."""
+        """Logs in, once for all who wait. After a failure, nobody tries again for a while."""
         if self._failure is not None and self._now() < self._paused_until:
             # Another instance: each of the waiting threads raises its own.
             raise type(self._failure)(self._name, "", self._failure.message)
@@ -286,7 +290,7 @@ class TokenKeeper:
         return Token.granted(granted, started)
 
     def give_back(self) -> None:
-        """Revoke what nobody needs any more; never a token that leases live on. Raises nothing."""
+        """Revokes a token that nobody needs any more, unless leases live on it. Raises nothing."""
         ends = monotonic() + _GOODBYE
         if not self._lock.acquire(timeout=_GOODBYE):
             return  # somebody waits for a login or a renewal, whose server doesn't answer

@@ -1,4 +1,4 @@
-"""What is shown, and the seam through which it is asked for."""
+"""What is shown, and the interface through which it is asked for."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rotator.model.run import Outcome, Run
 class Health:
     ok: bool
     checks: dict[str, str]
-    """What was looked at → `ok`, or what is missing."""
+    """What was checked → `ok`, or what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressView:
     total: int
-    """Connections of the plan; 0 before it stands."""
+    """Connections of the plan; 0 before there is one."""
     put: int
     settled: int
     failed: int
@@ -34,7 +34,7 @@ class RotationView:
     watch: str | None
     next_run: datetime | None
     running: str | None
-    """The id of the run that is under way."""
+    """The id of the run in progress."""
     last_run: Run | None
     cron: str | None = None
     timezone: str | None = None
@@ -48,17 +48,17 @@ class ConnectionView:
     rotation: str
     phase: str | None
     stage: str
-    """Of the ledger's record; `unknown` where it has none."""
+    """As the ledger recorded it; `unknown` if it has no record."""
     rotated_at: datetime | None
     verified_at: datetime | None
     secret_version: str | None
     error: str | None
     run: str | None
     type: str | None = None
-    """None where this process has not listed it yet, as `endpoint`."""
+    """None until this process has listed it; the same goes for `endpoint`."""
     endpoint: str | None = None
     too_old: bool = False
-    """Whether its credential is older than max_age of the rotation."""
+    """Whether its credential is older than the rotation's max_age."""
 
     @property
     def needs_attention(self) -> bool:
@@ -73,7 +73,7 @@ class SourceView:
     name: str
     kind: str
     ok_at: datetime | None
-    """Of the last read or probe that worked."""
+    """When the last read or probe succeeded."""
     failing_since: datetime | None
     reason: str
     token_ends_at: datetime | None
@@ -103,8 +103,7 @@ class State(Protocol):
     async def readyz(self) -> Health: ...
 
     def leader(self) -> str | None:
-        """Who leads, where that is another process; empty where nobody is known to. None: this
-        one."""
+        """The leader if it is another process; empty if none is known; None: this process leads."""
         ...
 
     async def rotations(self) -> Sequence[RotationView]: ...
@@ -124,9 +123,10 @@ class State(Protocol):
     async def run(self, run_id: str) -> tuple[Run, tuple[Outcome, ...]] | None: ...
 
     def progress(self, run_id: str) -> ProgressView | None:
-        """None where it is not under way."""
+        """The progress; None if the run is not in progress."""
         ...
 
     async def start(self, rotation: str) -> Run:
-        """Raises NoSuchRotation, and RunInProgress with the id of the run under way."""
+        """Starts a run. Raises NoSuchRotation, and RunInProgress with the id of the run in
+        progress."""
         ...

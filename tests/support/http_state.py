@@ -1,4 +1,5 @@
-"""A State for the web alone: it holds what it is given, and starts runs as the daemon does."""
+"""A State for tests of the web: it holds what a test gives it, and starts runs as the daemon
+does."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ class HeldState:
     ledger_error: str = ""
     crash: Exception | None = None
     answering: asyncio.Event = field(default_factory=asyncio.Event)
-    """Cleared, the ledger takes its time: as with a disk that hangs."""
+    """While it is cleared the ledger hangs, as on a slow disk."""
     _running: dict[str, Run] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,7 +118,7 @@ async def web(
     token: Token | None = None,
     **options: float,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The real server on a free port of loopback, and a client of it."""
+    """The real server on a free port of loopback, and a client for it."""
     app = create_app(state, scrape or Metrics().scrape, token)
     async with (
         serving(app, "127.0.0.1", 0, **options) as address,

@@ -1,7 +1,7 @@
 """A process that uses a ledger, for tests to kill: `python ledger_process.py ROLE PATH`.
 
-It prints a line for each thing that it was told is durable. Where it waits, it waits for a line
-on standard input, and whoever kills it meanwhile knows what it was doing.
+It prints a line after each durable write. Before each step it waits for a line on standard input,
+so a test that kills it knows what it was doing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STEPS = ("begin", "seen", "intend", "put", "settle", "finish")
 
 
 def say(text: str) -> None:
-    """One write, so that a line is there whole or in part, and never out of order."""
+    """Prints with one write, so that a line is never partial or out of order."""
     os.write(1, text.encode() + b"\n")
 
 
@@ -47,7 +47,7 @@ def told() -> bool:
 
 
 async def story(path: Path) -> None:
-    """One run, step by step, each when told."""
+    """One run, step by step, each on a line of input."""
     ledger = await SqlLedger.open(path, lambda: NOW)
     acts: dict[str, Callable[[], Awaitable[None]]] = {
         "begin": lambda: ledger.begin(RUN),
@@ -68,7 +68,7 @@ async def story(path: Path) -> None:
 
 
 async def many(path: Path) -> None:
-    """64 at once, without end."""
+    """64 writes at once, without end."""
     ledger = await SqlLedger.open(path, lambda: NOW)
 
     async def endless(task: int) -> None:
@@ -84,7 +84,7 @@ async def many(path: Path) -> None:
 
 
 def inside(path: Path) -> None:
-    """In the middle of a transaction."""
+    """Stops in the middle of a transaction."""
     with Database(path).transaction() as connection:
         connection.execute(
             runs.insert().values(
@@ -96,7 +96,7 @@ def inside(path: Path) -> None:
 
 
 def migrate(path: Path) -> None:
-    """In the middle of a step that leads to a later schema."""
+    """Stops in the middle of a step to a later schema."""
 
     def step() -> Iterator[str]:
         yield "ALTER TABLE runs ADD COLUMN extra TEXT"
@@ -108,7 +108,7 @@ def migrate(path: Path) -> None:
 
 
 async def start(path: Path) -> None:
-    """As any process does that finds no ledger, and no key, or both."""
+    """Starts as any process does that finds no ledger, or no key, or neither."""
     say("ready")
     told()
     ledger = await SqlLedger.open(path, lambda: NOW)
@@ -119,7 +119,7 @@ async def start(path: Path) -> None:
 
 
 async def full(path: Path) -> None:
-    """On a disk that is full for a while: the limit of file size says the same in other words."""
+    """Writes to a disk that is full for a while. A limit on the file size gives the same error."""
     ledger = await SqlLedger.open(path, lambda: NOW)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
