@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from rotator.errors import SourceError
 from rotator.model.connection import Connection
-from rotator.model.credential import Credential
+from rotator.model.credential import AuthData, Credential
 from rotator.model.events import Event
 from rotator.model.lease import HeldLease, Owner
 from rotator.model.record import Record
@@ -19,19 +19,46 @@ from rotator.model.source import Finding, SourceState
 
 
 class Target(Protocol):
-    """One Confluent Cloud environment. Raises TargetError and nothing else."""
+    """One Confluent Cloud environment. Its requests raise TargetError and nothing else."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def environment(self) -> str: ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests it has in flight at most; more than that wait for their turn."""
+        ...
+
+    def takes(self, connection_type: str, options: Collection[str]) -> bool:
+        """Whether the type is known; the options of a type that isn't known are not checked.
+
+        Raises CredentialInvalid where a known type can't take these options.
+        """
+        ...
+
+    def auth_data(self, connection_type: str, values: Mapping[str, str]) -> AuthData:
+        """What an update sends, from the value of each option. Raises CredentialInvalid."""
+        ...
 
     async def connections(self, connection_type: str | None = None) -> tuple[Connection, ...]:
         """Every connection, each name once; of one type if one is given."""
         ...
 
     async def look(self, names: Collection[str]) -> Mapping[str, Connection]:
-        """These connections as they are now, from as few list pages as hold them.
+        """These connections as they are now, from as few requests as it takes.
 
-        A name that is missing from the answer no longer exists.
+        A name that is missing from the answer no longer exists: it was asked for by name.
+        """
+        ...
+
+    async def find(self, names: Collection[str]) -> Mapping[str, Connection]:
+        """These connections as they are now, each asked for by its own name.
+
+        Pages that shift while they are read may hold a connection on none of them. A name that
+        is missing from this answer does not exist.
         """
         ...
 

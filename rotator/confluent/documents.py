@@ -53,6 +53,14 @@ def page(target: str, base: str, body: bytes) -> Page:
     )
 
 
+def one_connection(target: str, name: str, body: bytes) -> Connection:
+    """Raises Malformed, also where the body is another connection."""
+    found = connection(target, _json(body))
+    if found.name != name:
+        raise Malformed("not the connection that was asked for")
+    return found
+
+
 def connection(target: str, item: object) -> Connection:
     """Raises Malformed."""
     outer = _mapping(item)
@@ -77,6 +85,19 @@ def connection(target: str, item: object) -> Connection:
     )
 
 
+def says_missing(body: bytes) -> bool:
+    """Whether the body of a 404 may be the API's own: an error document, or nothing at all.
+
+    A 404 of a proxy says nothing about whether a connection exists.
+    """
+    if not body.strip():
+        return True
+    try:
+        return isinstance(_json(body), dict)
+    except Malformed:
+        return False
+
+
 def update_document(connection: Connection, credential: Credential) -> bytes:
     """For a PUT. auth_data.data is replaced whole, and is itself JSON in a string."""
     document: dict[str, Any] = {
@@ -92,9 +113,12 @@ def update_document(connection: Connection, credential: Credential) -> bytes:
     return _compact(document)
 
 
-def patch_document(credential: Credential) -> bytes:
-    """For a PATCH: the credential alone."""
-    return _compact({"spec": {"auth_data": _auth_data(credential)}})
+def patch_document(credential: Credential, resource_version: str | None) -> bytes:
+    """For a PATCH: the credential, and the version that it replaces where one is given."""
+    document: dict[str, Any] = {"spec": {"auth_data": _auth_data(credential)}}
+    if resource_version is not None:
+        document["metadata"] = {"resource_version": resource_version}
+    return _compact(document)
 
 
 def version_in_answer(connection: Connection, body: bytes) -> str | None:

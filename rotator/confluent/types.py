@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from rotator.errors import CredentialInvalid
+from rotator.model.credential import AuthData
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ TYPES: Mapping[str, tuple[Way, ...]] = {
     "MCP_SERVER": tuple(Way(way.required, _MCP_OPTIONS, way.auth_type) for way in _A2A),
 }
 
+_TRANSPORTS = ("SSE", "STREAMABLE_HTTP")
+_PUBLIC = frozenset({"AUTH_TYPE", "TRANSPORT_TYPE"})
 _SECRET = re.compile(r"key|secret|password|token|credential", re.IGNORECASE)
 _NO_SECRET = frozenset({"aws-access-key", "token-endpoint"})
 
@@ -103,3 +106,27 @@ def fit(connection_type: str, options: Collection[str]) -> Way | None:
         f"type {connection_type} can't take {' + '.join(sorted(options))}: "
         f"{unknown}it takes {choices}"
     )
+
+
+def auth_data(connection_type: str, values: Mapping[str, str]) -> AuthData:
+    """The whole of `auth_data.data`, from the values of the options.
+
+    Raises CredentialInvalid, which names options, never values.
+    """
+    way = fit(connection_type, values)
+    if way is None:
+        return _auth_data(values, known=False)
+    keys = {**way.required, **way.optional}
+    data = {keys[option]: value for option, value in values.items()}
+    transport = data.get("TRANSPORT_TYPE")
+    if transport is not None and transport not in _TRANSPORTS:
+        raise CredentialInvalid(f"transport-type is none of {' and '.join(_TRANSPORTS)}")
+    if transport == "STREAMABLE_HTTP" and "SSE_ENDPOINT" in data:
+        raise CredentialInvalid("sse-endpoint doesn't go with the transport-type STREAMABLE_HTTP")
+    if way.auth_type:
+        data["AUTH_TYPE"] = way.auth_type
+    return _auth_data(data, known=True)
+
+
+def _auth_data(data: Mapping[str, str], *, known: bool) -> AuthData:
+    return AuthData(data, public=_PUBLIC & data.keys(), known=known)

@@ -21,6 +21,7 @@ from rotator.config.models import (
 from rotator.config.references import resolve_local
 from rotator.confluent.authorization import Authorization, basic, bearer
 from rotator.confluent.client import Authorize, FlinkTarget
+from rotator.confluent.settings import TargetSettings
 from rotator.errors import SourceError, ValueUnavailable
 from rotator.ledger import FingerprintKey, SqlLedger, fingerprint_key
 from rotator.model.events import Event
@@ -137,7 +138,8 @@ async def open_context(
         targets: dict[str, FlinkTarget] = {}
         for name, target_config in config.targets.items():
             authorize = _authorization(values, name, target_config)
-            target = FlinkTarget(name, target_config, authorize, observe, clock, may_write)
+            settings = _target_settings(target_config)
+            target = FlinkTarget(name, settings, authorize, observe, clock, may_write)
             stack.push_async_callback(target.aclose)
             targets[name] = target
         yield RunContext(
@@ -149,6 +151,19 @@ async def open_context(
             observe=observe,
             fingerprint=pool.key.fingerprint,
         )
+
+
+def _target_settings(config: TargetConfig) -> TargetSettings:
+    return TargetSettings(
+        url=config.url,
+        organization=config.organization,
+        environment=config.environment,
+        update=config.update,
+        concurrency=config.concurrency,
+        requests_per_second=config.requests_per_second,
+        timeout=config.timeout.total_seconds(),
+        ca_file=config.ca_file,
+    )
 
 
 def _authorization(values: Values, name: str, config: TargetConfig) -> Authorize:

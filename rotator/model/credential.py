@@ -15,6 +15,20 @@ _NO_SECRETS = frozenset({"AUTH_TYPE", "TRANSPORT_TYPE"})
 
 
 @dataclass(frozen=True, slots=True)
+class AuthData:
+    """What an update of one connection sends, by the target's own keys."""
+
+    data: Mapping[str, str] = field(repr=False)
+    public: frozenset[str]
+    """The keys of `data` whose values are no secrets."""
+    known: bool
+    """Whether the target knows the connection's type, and so could check the keys."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
     """The auth data of one connection, replaced whole by an update."""
 

@@ -27,6 +27,15 @@ def _seconds(text: str) -> float:
         raise click.BadParameter(str(problem)) from None
 
 
+def _order(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise click.BadParameter(
+            'write a fault as JSON: {"kind": "unlisted", "path": "*/openai-001", "times": 2}'
+        ) from None
+
+
 def _share(text: str) -> tuple[str, float]:
     kind, _, share = text.partition("=")
     try:
@@ -63,7 +72,28 @@ Examples:
 @click.option(
     "--settle", type=_seconds, metavar="DURATION", help="From an update to READY.  [default: 1s]"
 )
-@click.option("--lag", type=_seconds, metavar="DURATION", help="How far reads lag behind writes.")
+@click.option(
+    "--phase-lag",
+    type=_seconds,
+    metavar="DURATION",
+    help="How long the phase from before stays after the version has moved.",
+)
+@click.option(
+    "--lag",
+    type=_seconds,
+    metavar="DURATION",
+    help="How far reads lag behind writes, version and phase alike.",
+)
+@click.option(
+    "--update-answer",
+    type=click.Choice(["empty", "connection"]),
+    help="What a 200 to an update carries.  [default: empty]",
+)
+@click.option(
+    "--patch-version",
+    type=click.Choice(["check", "ignore", "refuse"]),
+    help="What becomes of the resource version in a PATCH.  [default: check]",
+)
 @click.option("--limit", type=int, help="Requests a second, before 429.")
 @click.option(
     "--fault",
@@ -72,6 +102,15 @@ Examples:
     metavar="KIND=SHARE",
     multiple=True,
     help="Share of the requests that end so: error-500=0.05.",
+)
+@click.option(
+    "--order",
+    "orders",
+    type=_order,
+    metavar="JSON",
+    multiple=True,
+    help="A fault of the next requests that it fits, as POST /sandbox/faults takes it: "
+    '{"kind": "foreign-write", "path": "*/openai-001"}.',
 )
 @click.option("--seed", type=int, help="Of the faults by chance.")
 @click.option(
@@ -101,7 +140,7 @@ def sandbox(
     """
     from rotator.sandbox.server import serve
 
-    changes = {name: value for name, value in given.items() if value not in {None, ()}}
+    changes = {name: value for name, value in given.items() if value is not None and value != ()}
     if strict:
         changes["strict"] = True
     if limit is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,7 +15,8 @@ from rotator.sandbox.connections import (
     StoredConnection,
     parse_auth_data,
 )
-from rotator.sandbox.faults import FaultKind
+from rotator.sandbox.faults import BY_OTHERS, FaultKind
+from rotator.sandbox.others import meddle
 from rotator.sandbox.paging import page_request, page_token
 from rotator.sandbox.request import Request, optional, required, unchanged
 from rotator.sandbox.settings import SandboxSettings
@@ -30,7 +32,7 @@ def respond(state: SandboxState, connections: Connections, request: Request) -> 
     settings = state.settings
     match request.method, request.name:
         case "GET", None:
-            return _list(connections, request)
+            return _list(state, connections, request)
         case "POST", None:
             return _create(connections, request, settings)
         case _, None:
@@ -38,24 +40,38 @@ def respond(state: SandboxState, connections: Connections, request: Request) -> 
         case "GET", str(name):
             return _shown(connections.read(name), request)
         case "PUT", str(name):
-            stored = _put(connections, name, request, settings)
+            update = _put(name, request, settings)
         case "PATCH", str(name) if not settings.strict:
-            stored = _patch(connections, name, request)
+            update = _patch(name, request, settings)
         case "DELETE", str(name):
             connections.delete(name)
             return Answer(200)
         case _:
             patch = "" if settings.strict else ", PATCH"
             raise method_not_allowed(request.method, f"GET, PUT, DELETE{patch}")
+    return _updated(state, connections, request, update)
+
+
+def _updated(
+    state: SandboxState, connections: Connections, request: Request, update: _Update
+) -> Answer:
+    fault = request.fault if request.fault and request.fault.kind in BY_OTHERS else None
+    if fault and fault.kind is FaultKind.FOREIGN_WRITE_INSTEAD:
+        meddle(connections, update.name, fault)
+        return Answer(200)
+    stored = _replace(connections, update)
     state.counters.updated(f"{request.environment}/{stored.name}", state.now())
-    return _shown(stored, request) if settings.update_answer == "connection" else Answer(200)
+    if fault:
+        meddle(connections, stored.name, fault)
+    shows_it = state.settings.update_answer == "connection"
+    return _shown(stored, request) if shows_it else Answer(200)
 
 
 def _shown(connection: StoredConnection, request: Request) -> Answer:
     return Answer(200, at_address(connection.rendered, request.address), (JSON,))
 
 
-def _list(connections: Connections, request: Request) -> Answer:
+def _list(state: SandboxState, connections: Connections, request: Request) -> Answer:
     page = page_request(request.query)
     items, more = connections.page(page, request.query.get("spec.connection_type"))
     here = f"{request.address}/{COLLECTION}"
@@ -71,6 +87,7 @@ def _list(connections: Connections, request: Request) -> Answer:
         elif request.fault.kind is FaultKind.DUPLICATE and page.after:
             before = connections.before(page.after)
             items = [before, *items] if before else items
+    items = _without_unlisted(state, request, items)
     body = b"".join(
         (
             _LIST_HEAD,
@@ -81,6 +98,17 @@ def _list(connections: Connections, request: Request) -> Answer:
         )
     )
     return Answer(200, at_address(body, request.address), (JSON,))
+
+
+def _without_unlisted(
+    state: SandboxState, request: Request, items: list[StoredConnection]
+) -> list[StoredConnection]:
+    here = f"{request.path}/"
+    missing = state.faults.unlisted([here + item.name for item in items], state.settings.faults)
+    if not missing:
+        return items
+    state.counters.faults[FaultKind.UNLISTED.value] += len(missing)
+    return [item for item in items if here + item.name not in missing]
 
 
 def _create(connections: Connections, request: Request, settings: SandboxSettings) -> Answer:
@@ -94,48 +122,54 @@ def _create(connections: Connections, request: Request, settings: SandboxSetting
         raise bad_request(
             f"spec.endpoint must have 1 to {_ENDPOINT_LIMIT} printable characters", "/spec/endpoint"
         )
-    data = _auth_data(body, settings)
+    data = _auth_data(body, kind_required=settings.strict)
     stored = connections.create(name, connection_type, endpoint, data)
     shown = _shown(stored, request)
     location = f"{request.address}/{COLLECTION}/{name}".encode("latin-1")
     return Answer(201, shown.body, (*shown.headers, (b"location", location)))
 
 
-def _put(
-    connections: Connections, name: str, request: Request, settings: SandboxSettings
-) -> StoredConnection:
+@dataclass(frozen=True, slots=True)
+class _Update:
+    name: str
+    body: Mapping[str, Any] = field(repr=False)
+    version: str | None
+    """The resource version that it is meant to replace."""
+    kind_required: bool
+
+
+def _put(name: str, request: Request, settings: SandboxSettings) -> _Update:
     body = request.document("application/json")
     required(body, "/name", str)
     unchanged(body, "/name", name)
     version = optional(body, "/metadata/resource_version", str) or None
     if version is None and settings.strict:
         raise bad_request("metadata.resource_version is required", "/metadata/resource_version")
-    return _replace(connections, name, body, version, settings)
+    return _Update(name, body, version, kind_required=settings.strict)
 
 
-def _patch(connections: Connections, name: str, request: Request) -> StoredConnection:
+def _patch(name: str, request: Request, settings: SandboxSettings) -> _Update:
     """A merge patch (RFC 7396); of all it could change, only the credential can be changed."""
     body = request.document("application/merge-patch+json", "application/json")
     unchanged(body, "/name", name)
     version = optional(body, "/metadata/resource_version", str) or None
-    return _replace(connections, name, body, version, settings=None)
+    if settings.patch_version == "refuse" and "metadata" in body:
+        raise bad_request("metadata can't be changed", "/metadata")
+    if settings.patch_version == "ignore":
+        version = None
+    return _Update(name, body, version, kind_required=False)
 
 
-def _replace(
-    connections: Connections,
-    name: str,
-    body: Mapping[str, Any],
-    version: str | None,
-    settings: SandboxSettings | None,
-) -> StoredConnection:
-    present = connections.current(name)
-    unchanged(body, "/spec/connection_type", present.type)
-    unchanged(body, "/spec/endpoint", present.endpoint)
-    return connections.update(name, _auth_data(body, settings), version)
+def _replace(connections: Connections, update: _Update) -> StoredConnection:
+    present = connections.current(update.name)
+    unchanged(update.body, "/spec/connection_type", present.type)
+    unchanged(update.body, "/spec/endpoint", present.endpoint)
+    data = _auth_data(update.body, kind_required=update.kind_required)
+    return connections.update(update.name, data, update.version)
 
 
-def _auth_data(body: Mapping[str, Any], settings: SandboxSettings | None) -> Mapping[str, str]:
-    if settings is not None and settings.strict:
+def _auth_data(body: Mapping[str, Any], *, kind_required: bool) -> Mapping[str, str]:
+    if kind_required:
         required(body, "/spec/auth_data/kind", str)
     unchanged(body, "/spec/auth_data/kind", PLAINTEXT)
     return parse_auth_data(required(body, "/spec/auth_data/data", str))

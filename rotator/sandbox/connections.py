@@ -195,16 +195,14 @@ class Connections:
             raise conflict(
                 f"metadata.resource_version is {version}, but connection {name} is at {old.version}"
             )
-        phase = self._world.settings.settling_phase
-        new = replace(
-            old,
-            data=data,
-            updated_at=now,
-            version=self._world.next_version(),
-            phase=old.phase if phase is None else phase,
-            detail=old.detail if phase is None else "",
-        )
-        return self._settle(new, now)
+        settings = self._world.settings
+        new = replace(old, data=data, updated_at=now, version=self._world.next_version())
+        settling = new
+        if settings.settling_phase is not None:
+            settling = replace(new, phase=settings.settling_phase, detail="")
+        if settings.phase_lag <= 0:
+            return self._settle(settling, now)
+        return self._settle(settling, now + settings.phase_lag, (now, new))
 
     def delete(self, name: str) -> None:
         self.current(name)
@@ -217,19 +215,27 @@ class Connections:
         forced = replace(self.current(name), phase=phase, detail=detail)
         self._write(name, now, (now, forced))
 
-    def _settle(self, first: StoredConnection, now: float) -> StoredConnection:
+    def _settle(
+        self,
+        first: StoredConnection,
+        begins: float,
+        *before: tuple[float, StoredConnection],
+    ) -> StoredConnection:
+        """Write what it shows `before` it begins to settle, then, and once its phase is decided;
+        the first of these."""
         settings = self._world.settings
         verdict = judge(settings, first.type, first.endpoint, first.data)
         last = replace(first, phase=verdict.phase, detail=verdict.detail)
-        if settings.settle <= 0:
-            self._write(first.name, now, (now, last))
-            return last
-        if settings.settled_updated_at:
-            last = replace(last, updated_at=now + settings.settle)
-        if settings.settled_version:
+        decided = begins + settings.settle
+        if settings.settled_updated_at and decided > first.updated_at:
+            last = replace(last, updated_at=decided)
+        if settings.settled_version and decided > first.updated_at:
             last = replace(last, version=self._world.next_version())
-        self._write(first.name, now, (now, first), (now + settings.settle, last))
-        return first
+        views = [*before, (decided, last)]
+        if settings.settle > 0:
+            views.insert(-1, (begins, first))
+        self._write(first.name, first.updated_at, *views)
+        return views[0][1]
 
     def _write(self, name: str, now: float, *views: tuple[float, StoredConnection | None]) -> None:
         self._timelines[name].write(now, *views, lag=self._world.settings.lag)

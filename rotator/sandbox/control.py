@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from textwrap import TextWrapper
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -18,21 +19,27 @@ from starlette.routing import Route
 
 from rotator.sandbox.answers import ApiError
 from rotator.sandbox.connections import Connections, credential_digest
-from rotator.sandbox.faults import Fault
+from rotator.sandbox.faults import Fault, FaultKind
 from rotator.sandbox.settings import FIXED
 from rotator.sandbox.state import SandboxState
 from rotator.sandbox.statements import StatementSpec
 
-GUIDE = """\
+_WIDE = " " * 31
+_GUIDE = """\
 An emulated Confluent Cloud: sql/v1 connections and statements, and these to steer it:
 
 GET    /sandbox/counters       requests by method and status, updates by connection, faults
 DELETE /sandbox/counters       back to nought
 PATCH  /sandbox/settings       {"latency": 0.05, "settle": 2, "lag": 1, "strict": true,
                                 "limit": {"requests": 40}, "faults": {"error-500": 0.05},
+                                "phase_lag": 0.5, "update_answer": "connection",
+                                "patch_version": "ignore",
                                 "accept": {"accepted": ["a-good-value"]}, ...}
 GET    /sandbox/faults         faults that are ordered for the next requests
 POST   /sandbox/faults         {"kind": "reset", "method": "PUT", "path": "*/openai-*", "times": 2}
+                               {"kind": "unlisted", "path": "*/connections/openai-001"}
+                               {"kind": "foreign-write", "value": "another-key"}
+{kinds}
 DELETE /sandbox/faults         take all of them back
 POST   /sandbox/environments   {"name": "env-2"}
 GET    /sandbox/environments/ENV/connections[/NAME]      phase, updates, digest of the credential
@@ -41,6 +48,9 @@ PUT    /sandbox/environments/ENV/connections/NAME/phase  {"phase": "DEGRADED", "
 POST   /sandbox/environments/ENV/statements              {"name": "s-1", "sql": "...",
                                                           "connection_refs": ["openai-001"]}
 """
+
+_INDENTED = TextWrapper(100, initial_indent=_WIDE, subsequent_indent=_WIDE, break_on_hyphens=False)
+GUIDE = _GUIDE.replace("{kinds}", _INDENTED.fill(f"kinds: {' '.join(FaultKind)}"))
 
 
 class _Body(BaseModel):

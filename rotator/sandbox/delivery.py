@@ -18,6 +18,7 @@ TRANSPORT = "rotator.sandbox.transport"
 """Key of the ASGI scope's state under which the server leaves the connection's transport."""
 
 _PAGE = b"<!doctype html><html><head><title>%s</title></head><body><h1>%s</h1></body></html>"
+_BAD_GATEWAY = Answer(502, _PAGE % (b"502 Bad Gateway", b"502 Bad Gateway"), (HTML,))
 _CHUNK = 64 * 1024
 
 
@@ -104,7 +105,7 @@ def instead_of(fault: Fault, request_id: str, extra: Headers) -> Answer:
 def _instead(fault: Fault, request_id: str) -> Answer:
     match fault.kind:
         case FaultKind.ERROR_502:
-            return Answer(502, _PAGE % (b"502 Bad Gateway", b"502 Bad Gateway"), (HTML,))
+            return _BAD_GATEWAY
         case FaultKind.ERROR_503:
             return _error(503, "unavailable", "Service Unavailable", request_id)
         case FaultKind.ODD_ERROR:
@@ -136,14 +137,19 @@ def spoil(fault: Fault, answer: Answer, request_id: str) -> Answer:
     """What a fault makes of the answer to a request that was acted on."""
     match fault.kind:
         case FaultKind.ERROR_AFTER:
-            extra = tuple(header for header in answer.headers if header[0].startswith(b"x-"))
             error = _error(500, "internal_error", "Internal Server Error", request_id)
-            return Answer(500, error.body, error.headers + extra)
+            return Answer(500, error.body, error.headers + _extra(answer))
+        case FaultKind.FOREIGN_WRITE_INSTEAD:
+            return Answer(502, _BAD_GATEWAY.body, _BAD_GATEWAY.headers + _extra(answer))
         case FaultKind.BROKEN_JSON:
             half = answer.body[: len(answer.body) // 2] or b'{"metadata":'
             return Answer(answer.status, half, answer.headers)
         case _:
             return answer
+
+
+def _extra(answer: Answer) -> Headers:
+    return tuple(header for header in answer.headers if header[0].startswith(b"x-"))
 
 
 def _error(status: int, code: str, title: str, request_id: str) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -51,16 +51,37 @@ class FaultKind(StrEnum):
     """One byte each `seconds`."""
     OVERSIZED = "oversized"
     """200 with `size` bytes."""
-    # Only lists, and the last two only from their second page on.
+    # Only updates of connections: somebody else acts on the connection at the same time.
+    FOREIGN_WRITE = "foreign-write"
+    """The update is applied; then another credential is put, before the answer leaves."""
+    FOREIGN_WRITE_INSTEAD = "foreign-write-instead"
+    """502; the update is not applied, but another credential is put."""
+    DELETED = "deleted"
+    """The update is applied; then the connection is deleted, before the answer leaves."""
+    RECREATED = "recreated"
+    """As `deleted`, and the connection is made again, with a new uid and another credential."""
+    # Only lists; `duplicate` and `skip` only from the second page on.
     FOREIGN_NEXT = "foreign-next"
     """metadata.next points to `location`."""
     DUPLICATE = "duplicate"
     """The last item of the page before stands on this one as well."""
     SKIP = "skip"
     """The first item of the page is missing: it moved to the page before while that was read."""
+    UNLISTED = "unlisted"
+    """The connection of this `path` is missing from the page that should hold it, and so from the
+    whole list, although it exists. Counted by the pages that lack it."""
 
 
-UPDATES_ONLY = frozenset({FaultKind.CONFLICT})
+BY_OTHERS = frozenset(
+    {
+        FaultKind.FOREIGN_WRITE,
+        FaultKind.FOREIGN_WRITE_INSTEAD,
+        FaultKind.DELETED,
+        FaultKind.RECREATED,
+    }
+)
+"""What somebody else does while a connection is updated."""
+UPDATES_ONLY = frozenset({FaultKind.CONFLICT, *BY_OTHERS})
 PUTS_ONLY = frozenset({FaultKind.METHOD_NOT_ALLOWED})
 LISTS_ONLY = frozenset({FaultKind.FOREIGN_NEXT, FaultKind.DUPLICATE, FaultKind.SKIP})
 ACTED_ON = frozenset(
@@ -72,6 +93,7 @@ ACTED_ON = frozenset(
         FaultKind.BROKEN_JSON,
         FaultKind.DRIP,
         FaultKind.OVERSIZED,
+        *BY_OTHERS,
         *LISTS_ONLY,
     }
 )
@@ -85,7 +107,8 @@ class Fault:
     kind: FaultKind
     method: str | None = None
     path: str = "*"
-    """A glob over the whole path, decoded: `*/connections/openai-001`."""
+    """A glob over the whole path, decoded: `*/connections/openai-001`. That of a connection also
+    for `unlisted`."""
     times: Annotated[int, Field(ge=1)] | None = 1
     """How often it strikes; None: until it is taken back."""
     after: Annotated[int, Field(ge=0)] = 0
@@ -94,6 +117,9 @@ class Fault:
     seconds: Annotated[float, Field(ge=0)] = 0.1
     size: Annotated[int, Field(ge=0)] = 64 * 2**20
     location: str = "https://elsewhere.invalid/"
+    value: str = "somebody-elses"
+    """What somebody else puts as each key of the credential; one that contains "invalid" ends in
+    INVALID_AUTH, as ever."""
 
     def fits(self, method: str, path: str, *, listing: bool) -> bool:
         return (
@@ -104,6 +130,9 @@ class Fault:
 
 
 def _possible(kind: FaultKind, method: str, *, listing: bool) -> bool:
+    """Whether the fault can happen to a whole request; `unlisted` happens to items of a list."""
+    if kind is FaultKind.UNLISTED:
+        return False
     if kind in UPDATES_ONLY:
         return method in {"PUT", "PATCH"}
     if kind in PUTS_ONLY:
@@ -138,16 +167,39 @@ class FaultPlan:
         self, method: str, path: str, *, listing: bool, rates: Mapping[FaultKind, float]
     ) -> Fault | None:
         for index, fault in enumerate(self._orders):
-            if not fault.fits(method, path, listing=listing):
-                continue
-            self._counts[index] += 1
-            count = self._counts[index]
-            if count <= fault.after:
-                continue
-            if fault.times is not None and count == fault.after + fault.times:
-                del self._orders[index], self._counts[index]
-            return fault
+            if fault.fits(method, path, listing=listing) and self._is_due(index):
+                return fault
         return self._chance(method, listing=listing, rates=rates) if rates else None
+
+    def unlisted(self, paths: Iterable[str], rates: Mapping[FaultKind, float]) -> frozenset[str]:
+        """Which of the items that a page should hold are missing from it, by their paths."""
+        rate = rates.get(FaultKind.UNLISTED, 0.0)
+        if not rate and all(fault.kind is not FaultKind.UNLISTED for fault in self._orders):
+            return frozenset()
+        return frozenset(
+            path
+            for path in paths
+            if self._ordered_unlisted(path) or (rate and self._random.random() < rate)
+        )
+
+    def _ordered_unlisted(self, path: str) -> bool:
+        return any(
+            fault.kind is FaultKind.UNLISTED
+            and fnmatchcase(path, fault.path)
+            and self._is_due(index)
+            for index, fault in enumerate(self._orders)
+        )
+
+    def _is_due(self, index: int) -> bool:
+        """Count one more occasion of this order, and take the order out with its last one."""
+        fault = self._orders[index]
+        self._counts[index] += 1
+        count = self._counts[index]
+        if count <= fault.after:
+            return False
+        if fault.times is not None and count == fault.after + fault.times:
+            del self._orders[index], self._counts[index]
+        return True
 
     def _chance(
         self, method: str, *, listing: bool, rates: Mapping[FaultKind, float]

@@ -119,6 +119,7 @@ class Gateway:
             method=method,
             organization=route.organization,
             environment=route.environment,
+            path=scope["path"],
             address=f"{scope['scheme']}://{headers.get('host', '')}{route.address}",
             name=route.name,
             query=_query(scope["query_string"]),

@@ -18,6 +18,8 @@ class Request:
     method: str
     organization: str
     environment: str
+    path: str
+    """The whole of it, decoded."""
     address: str
     """The address of the environment, absolute."""
     name: str | None

@@ -35,9 +35,14 @@ def seed_connections(
 
 def initial(connection_type: str, name: str) -> dict[str, str]:
     """The credential that a seeded connection begins with."""
+    return any_credential(connection_type, f"initial-{name}")
+
+
+def any_credential(connection_type: str, value: str) -> dict[str, str]:
+    """One that has all the keys that the type needs, with this value for each."""
     vendor = VENDORS.get(connection_type)
     keys = vendor.ways[0] if vendor else {"API_KEY"}
-    return dict.fromkeys(sorted(keys), f"initial-{name}")
+    return dict.fromkeys(sorted(keys), value)
 
 
 def _endpoint(connection_type: str) -> str:

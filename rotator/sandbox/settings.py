@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
-from rotator.sandbox.faults import FaultKind
+from rotator.sandbox.faults import Fault, FaultKind
 
 Role = Literal["admin", "viewer", "none"]
 """`viewer` may read but not write. `none` is a known key that may do nothing: 403."""
@@ -82,6 +82,9 @@ class SandboxSettings:
     update_answer: Literal["empty", "connection"] = "empty"
     """What a 200 to an update of a connection carries; the contract says nothing, the
     documentation shows the connection."""
+    patch_version: Literal["check", "ignore", "refuse"] = "check"
+    """What becomes of metadata.resource_version in a PATCH of a connection: a version that is out
+    of date is a conflict, nobody looks at it, or any metadata is a bad request."""
     versions: Literal["counter", "opaque"] = "counter"
 
     latency: Seconds = 0.0
@@ -90,6 +93,9 @@ class SandboxSettings:
     """From a write until the phase is decided. The setting at the time of the write counts."""
     settling_phase: str | None = "PENDING"
     """Shown until then; None keeps showing the phase from before the write."""
+    phase_lag: Seconds = 0.0
+    """How long after an update the status keeps showing the phase from before, although the version
+    has moved. Only then the connection begins to settle."""
     ready_phase: str = "READY"
     ready_detail: str = ""
     settled_version: bool = False
@@ -104,13 +110,16 @@ class SandboxSettings:
 
     limit: RateLimit | None = None
     faults: Mapping[FaultKind, Share] = field(default_factory=dict)
-    """Fault → the share of requests that end in it, out of those that can."""
+    """Fault → the share of requests that end in it, out of those that can. For `unlisted` it is the
+    share of the items of lists."""
+    orders: tuple[Fault, ...] = ()
+    """Faults that are ordered from the start."""
     seed: int = 0
 
 
 SETTINGS: TypeAdapter[SandboxSettings] = TypeAdapter(SandboxSettings)
 
-FIXED = frozenset({"environments", "connections", "types", "seed"})
+FIXED = frozenset({"environments", "connections", "types", "seed", "orders"})
 """Settings that only matter at the start."""
 
 

@@ -96,6 +96,8 @@ class SandboxState:
         self.now = now
         self.environments: dict[str, Environment] = {}
         self.faults = FaultPlan(settings.seed)
+        for fault in settings.orders:
+            self.faults.order(fault)
         self.limiter = RateLimiter()
         self.counters = Counters()
         self.recorder: Callable[[Received], None] | None = None

@@ -42,7 +42,7 @@ from rotator.sources.vault_errors import Meaning, mapping
 from rotator.sources.vault_examine import examined
 from rotator.sources.vault_http import Answer, NoAnswer, VaultClients, VaultRefusal
 from rotator.sources.vault_login import Login
-from rotator.sources.vault_requests import Requests
+from rotator.sources.vault_requests import VaultRequests
 from rotator.sources.vault_tls import Certificates
 from rotator.sources.vault_token_keeper import TokenKeeper
 
@@ -76,7 +76,7 @@ class VaultReader(Reader):
         self._clients = VaultClients(name, config, now)
         login = Login(name, config, self._clients)
         self._tokens = TokenKeeper(name, login, self._clients, observe, now)
-        self._requests = Requests(name, self._timeout, self._clients, self._tokens, sleep)
+        self._requests = VaultRequests(name, self._timeout, self._clients, self._tokens, sleep)
         self._engines = Engines(name, digest)
         self._meaning = Meaning(name)
         self._kv_of: dict[str, str] = {}

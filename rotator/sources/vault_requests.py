@@ -20,7 +20,7 @@ _SHARE = 0.9
 """The share of the caller's timeout that may be used, so that the caller still hears the result."""
 
 
-class Requests:
+class VaultRequests:
     """Raises SourceError, except where a docstring names VaultRefusal or NoAnswer."""
 
     def __init__(

@@ -6,16 +6,17 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from rotator.clock import SystemClock
-from rotator.config.models import TargetConfig
 from rotator.confluent.authorization import Authorization, basic, bearer
 from rotator.confluent.client import FlinkTarget
+from rotator.confluent.settings import TargetSettings
+from rotator.confluent.update_form import PATCH_AFTER_405
 from rotator.errors import (
+    CredentialInvalid,
     TargetRefused,
     TargetUnavailable,
     UpdateConflict,
@@ -23,10 +24,12 @@ from rotator.errors import (
 )
 from rotator.model.credential import Credential
 from rotator.model.events import Event, RequestAnswered
+from rotator.ports import Clock, Target
 from rotator.sandbox.faults import Fault, FaultKind
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.settings import API_KEY, API_SECRET, ENVIRONMENT, ORGANIZATION, TOKEN
 from tests.support.contract import SentRequest, breaches_of_request, needs_contract
+from tests.support.faulty import FaultyServer, Reply
 from tests.support.sandbox import SandboxFactory, sandbox
 
 __all__ = ["sandbox"]
@@ -35,16 +38,30 @@ CANARY = 'sk-canary-"quoted"-ünïcode'
 CREDENTIAL = Credential({"API_KEY": CANARY}, "fingerprint", "version")
 
 
+class MovingClock(SystemClock):
+    """The time of the machine, and what the test adds to it."""
+
+    passed = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.passed
+
+
 class Known:
     """A target, and what it was seen to do."""
 
-    def __init__(self, cloud: Sandbox, keys: list[Authorization], **options: Any) -> None:
-        config = {
+    def __init__(
+        self,
+        cloud: Sandbox | FaultyServer,
+        keys: list[Authorization],
+        clock: Clock | None = None,
+        **options: Any,
+    ) -> None:
+        given: dict[str, Any] = {
             "url": cloud.url,
             "organization": ORGANIZATION,
             "environment": ENVIRONMENT,
-            "auth": {"token": {"env": "UNUSED"}},
-            "timeout": timedelta(seconds=2),
+            "timeout": 2.0,
             "requests_per_second": 5000,
             **options,
         }
@@ -53,10 +70,10 @@ class Known:
         self.events: list[Event] = []
         self.target = FlinkTarget(
             "prod",
-            TargetConfig.model_validate(config),
+            TargetSettings(**given),
             self.key,
             self.events.append,
-            SystemClock(),
+            clock or SystemClock(),
         )
 
     async def key(self) -> Authorization:
@@ -121,6 +138,78 @@ async def test_a_look_reads_only_the_pages_it_needs(sandbox: SandboxFactory) -> 
     await one.target.aclose()
 
 
+async def test_what_a_look_misses_is_asked_for_by_name(sandbox: SandboxFactory) -> None:
+    cloud = await sandbox(connections=150, types=("OPENAI",))
+    one = Known(cloud, [bearer(TOKEN)])
+    hidden, deleted, listed = "openai-120", "openai-121", "openai-122"
+    cloud.state.connections().delete(deleted)
+    cloud.state.faults.order(Fault(FaultKind.UNLISTED, path=f"*/{hidden}", times=None))
+    assert set(await one.target.look([hidden, deleted, listed])) == {hidden, listed}
+    assert one.statuses[:2] == ["200", "200"]
+    assert sorted(one.statuses[2:]) == ["200", "404"]
+    await one.target.aclose()
+
+
+async def test_connections_are_found_by_name(cloud: Sandbox, known: Open) -> None:
+    one = known()
+    listed = {connection.name: connection for connection in await one.target.connections()}
+    assert await one.target.find([*listed, "openai-099"]) == listed
+    assert await one.target.find([]) == {}
+
+
+async def test_no_more_are_asked_for_at_once_than_configured(sandbox: SandboxFactory) -> None:
+    cloud = await sandbox(connections=20, types=("OPENAI",), latency=0.02)
+    one = Known(cloud, [bearer(TOKEN)], concurrency=4)
+    names = cloud.state.connections().names()
+    assert set(await one.target.find(names)) == set(names)
+    assert cloud.state.counters.peak_in_flight == 4
+    await one.target.aclose()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [FaultKind.ERROR_500, FaultKind.HTML, FaultKind.EMPTY, FaultKind.FOREIGN, FaultKind.TRUNCATED],
+)
+async def test_a_connection_is_asked_for_again(
+    cloud: Sandbox, known: Open, kind: FaultKind
+) -> None:
+    fault(cloud, kind, "GET", times=2)
+    assert set(await known().target.find(["openai-001"])) == {"openai-001"}
+
+
+async def test_a_404_of_a_proxy_says_nothing_about_a_connection() -> None:
+    proxy = FaultyServer(lambda _: Reply(404, b"404 page not found\n", {}))
+    with proxy.serving():
+        target = Known(proxy, [bearer(TOKEN)]).target
+        with pytest.raises(TargetRefused, match="reading connection a: not found"):
+            await target.find(["a"])
+        await target.aclose()
+
+
+async def test_a_name_that_another_connection_answers_for_is_not_found() -> None:
+    server = FaultyServer(lambda _: Reply(200, b'{"name": "b"}'))
+    with server.serving():
+        target = Known(server, [bearer(TOKEN)]).target
+        with pytest.raises(TargetRefused, match="not the connection that was asked for"):
+            await target.find(["a"])
+        await target.aclose()
+
+
+async def test_it_tells_its_environment_and_its_concurrency(known: Open) -> None:
+    target: Target = known(concurrency=7).target
+    assert (target.name, target.environment, target.concurrency) == ("prod", ENVIRONMENT, 7)
+
+
+async def test_it_knows_what_its_types_take(known: Open) -> None:
+    target: Target = known().target
+    assert target.takes("OPENAI", {"api-key"})
+    assert not target.takes("NEXT_YEARS", {"anything"})
+    with pytest.raises(CredentialInvalid, match="it takes api-key"):
+        target.takes("OPENAI", {"password"})
+    sent = target.auth_data("ELASTIC", {"api-key": CANARY})
+    assert dict(sent.data) == {"API_KEY": CANARY, "AUTH_TYPE": "API_KEY"}
+
+
 async def test_an_update_replaces_the_credential(cloud: Sandbox, known: Open) -> None:
     target = known().target
     connection = (await target.connections())[0]
@@ -145,13 +234,97 @@ async def test_our_requests_keep_to_the_contract(sandbox: SandboxFactory) -> Non
     assert [breaches_of_request(request) for request in sent] == [[], []]
 
 
-async def test_a_405_makes_it_patch_from_then_on(cloud: Sandbox, known: Open) -> None:
+def forms(cloud: Sandbox) -> dict[tuple[str, str], int]:
+    """The updates that were answered, by method and status."""
+    requests = cloud.state.counters.requests
+    return {key: count for key, count in requests.items() if key[0] != "GET"}
+
+
+async def test_a_405_makes_it_patch_for_a_while(cloud: Sandbox, known: Open) -> None:
+    clock = MovingClock()
+    one = known(clock=clock)
+    fault(cloud, FaultKind.METHOD_NOT_ALLOWED, "PUT")
+    first, second, third = await one.target.connections()
+    await one.target.update(first, CREDENTIAL)
+    clock.passed += PATCH_AFTER_405 - 1
+    await one.target.update(second, CREDENTIAL)
+    assert forms(cloud) == {("PUT", "405"): 1, ("PATCH", "200"): 2}
+    clock.passed += 2
+    await one.target.update(third, CREDENTIAL)
+    assert forms(cloud) == {("PUT", "405"): 1, ("PATCH", "200"): 2, ("PUT", "200"): 1}
+
+
+async def test_a_405_to_the_patch_as_well_goes_back_to_put(cloud: Sandbox, known: Open) -> None:
     one = known()
-    fault(cloud, FaultKind.METHOD_NOT_ALLOWED, "PUT", times=None)
-    for connection in await one.target.connections():
+    fault(cloud, FaultKind.METHOD_NOT_ALLOWED, "PUT")
+    first, second, _ = await one.target.connections()
+    await one.target.update(first, CREDENTIAL)
+    cloud.state.change(strict=True)
+    await one.target.update(second, CREDENTIAL)
+    assert forms(cloud) == {
+        ("PUT", "405"): 1,
+        ("PATCH", "200"): 1,
+        ("PATCH", "405"): 1,
+        ("PUT", "200"): 1,
+    }
+
+
+async def test_neither_put_nor_patch_is_refused_after_one_of_each(
+    cloud: Sandbox, known: Open
+) -> None:
+    cloud.state.change(strict=True)
+    fault(cloud, FaultKind.METHOD_NOT_ALLOWED, "PUT")
+    one = known()
+    connection = (await one.target.connections())[0]
+    with pytest.raises(TargetRefused, match="this kind of update"):
         await one.target.update(connection, CREDENTIAL)
-    assert cloud.state.counters.requests["PUT", "405"] == 1
-    assert cloud.state.counters.requests["PATCH", "200"] == 3
+    assert forms(cloud) == {("PUT", "405"): 1, ("PATCH", "405"): 1}
+
+
+async def test_a_patch_of_a_connection_that_moved_is_a_conflict(
+    cloud: Sandbox, known: Open
+) -> None:
+    one = known(update="patch")
+    connection = (await one.target.connections())[0]
+    cloud.state.connections().update(connection.name, {"API_KEY": "somebody's"}, None)
+    with pytest.raises(UpdateConflict):
+        await one.target.update(connection, CREDENTIAL)
+    assert cloud.state.connections().current(connection.name).data == {"API_KEY": "somebody's"}
+
+
+async def test_a_target_that_refuses_the_version_of_a_patch_gets_none(
+    cloud: Sandbox, known: Open
+) -> None:
+    cloud.state.change(patch_version="refuse")
+    one = known(update="patch")
+    first, second, _ = await one.target.connections()
+    await one.target.update(first, CREDENTIAL)
+    assert forms(cloud) == {("PATCH", "400"): 1, ("PATCH", "200"): 1}
+    await one.target.update(second, CREDENTIAL)
+    assert forms(cloud) == {("PATCH", "400"): 1, ("PATCH", "200"): 2}
+
+
+async def test_a_target_that_ignores_the_version_of_a_patch_takes_it(
+    cloud: Sandbox, known: Open
+) -> None:
+    cloud.state.change(patch_version="ignore")
+    one = known(update="patch")
+    connection = (await one.target.connections())[0]
+    cloud.state.connections().update(connection.name, {"API_KEY": "somebody's"}, None)
+    await one.target.update(connection, CREDENTIAL)
+    assert forms(cloud) == {("PATCH", "200"): 1}
+
+
+async def test_a_400_that_has_another_reason_teaches_nothing(cloud: Sandbox, known: Open) -> None:
+    connection = (await known().target.connections())[0]
+    server = FaultyServer(lambda _: Reply(400))
+    with server.serving():
+        target = Known(server, [bearer(TOKEN)], update="patch").target
+        for _ in range(2):
+            with pytest.raises(TargetRefused, match="it takes the request for wrong"):
+                await target.update(connection, CREDENTIAL)
+        await target.aclose()
+    assert server.count("PATCH *") == 4
 
 
 async def test_update_put_doesnt_patch(cloud: Sandbox, known: Open) -> None:
@@ -185,7 +358,7 @@ async def test_a_lost_or_strange_answer_to_an_update_is_uncertain(
     cloud: Sandbox, known: Open, kind: FaultKind
 ) -> None:
     cloud.state.change(update_answer="connection")
-    one = known(timeout=timedelta(milliseconds=500))
+    one = known(timeout=0.5)
     connection = (await one.target.connections())[0]
     fault(cloud, kind, "PUT")
     with pytest.raises(UpdateUncertain) as caught:
@@ -219,7 +392,7 @@ async def test_a_conflict_is_one(cloud: Sandbox, known: Open) -> None:
     ],
 )
 async def test_a_list_is_asked_for_again(cloud: Sandbox, known: Open, kind: FaultKind) -> None:
-    one = known(timeout=timedelta(milliseconds=500))
+    one = known(timeout=0.5)
     fault(cloud, kind, "GET", times=2)
     assert len(await one.target.connections()) == 3
 
@@ -286,9 +459,9 @@ async def test_a_key_that_may_not(cloud: Sandbox, known: Open) -> None:
 
 
 async def test_nobody_there(known: Open) -> None:
-    one = known(url="http://127.0.0.1:9", timeout=timedelta(milliseconds=200))
+    one = known(url="http://127.0.0.1:9", timeout=0.2)
     with pytest.raises(TargetUnavailable, match="connect"):
-        await one.target._ask("GET", "/")
+        await one.target._requests.ask("GET", "/")
 
 
 async def test_no_more_in_flight_than_configured(sandbox: SandboxFactory) -> None:

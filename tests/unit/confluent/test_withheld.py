@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from rotator.clock import SystemClock
-from rotator.config.models import TargetConfig
 from rotator.confluent.authorization import Authorization, basic
 from rotator.confluent.client import FlinkTarget
+from rotator.confluent.settings import TargetSettings
 from rotator.errors import UpdateWithheld
 from rotator.model.credential import Credential
 from rotator.sandbox.server import Sandbox
@@ -28,15 +28,8 @@ async def authorize() -> Authorization:
 
 @asynccontextmanager
 async def target(cloud: Sandbox, may_write: Callable[[], bool]) -> AsyncIterator[FlinkTarget]:
-    config = TargetConfig.model_validate(
-        {
-            "url": cloud.url,
-            "organization": ORGANIZATION,
-            "environment": ENVIRONMENT,
-            "auth": {"token": {"env": "UNUSED"}},
-        }
-    )
-    made = FlinkTarget("prod", config, authorize, lambda _: None, SystemClock(), may_write)
+    settings = TargetSettings(cloud.url, ORGANIZATION, ENVIRONMENT)
+    made = FlinkTarget("prod", settings, authorize, lambda _: None, SystemClock(), may_write)
     try:
         yield made
     finally:

@@ -73,6 +73,46 @@ class TestPhases:
         assert int(settled.version) > int(written.version)
         assert settled.updated_at == written.updated_at + 2
 
+    def test_the_phase_may_lag_behind_the_version(
+        self, state_of: Callable[..., SandboxState], clock: ManualClock
+    ) -> None:
+        state = state_of(phase_lag=0.5)
+        before, _ = status(state)
+        state.connections().update("openai-001", BAD, None)
+        after, phase = status(state)
+        assert int(after) > int(before)
+        assert phase == "READY"
+        clock.advance(0.4)
+        assert status(state) == (after, "READY")
+        clock.advance(0.2)
+        assert status(state) == (after, "PENDING")
+        clock.advance(2)
+        assert status(state) == (after, "INVALID_AUTH")
+
+    def test_a_phase_that_lags_may_turn_at_once(
+        self, state_of: Callable[..., SandboxState], clock: ManualClock
+    ) -> None:
+        state = state_of(phase_lag=0.5, settle=0)
+        state.connections().update("openai-001", BAD, None)
+        clock.advance(0.4)
+        assert status(state)[1] == "READY"
+        clock.advance(0.2)
+        assert status(state)[1] == "INVALID_AUTH"
+
+    def test_reads_lag_behind_a_phase_that_lags(
+        self, state_of: Callable[..., SandboxState], clock: ManualClock
+    ) -> None:
+        state = state_of(phase_lag=0.5, settle=0, lag=3)
+        before = status(state)
+        written = state.connections().update("openai-001", BAD, None)
+        assert (written.version, written.phase) != before
+        clock.advance(2.9)
+        assert status(state) == before
+        clock.advance(0.2)
+        assert status(state) == (written.version, "READY")
+        clock.advance(0.5)
+        assert status(state) == (written.version, "INVALID_AUTH")
+
     def test_a_second_update_takes_the_place_of_the_first(
         self, state_of: Callable[..., SandboxState], clock: ManualClock
     ) -> None:

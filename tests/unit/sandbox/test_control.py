@@ -109,6 +109,8 @@ async def test_furnishes_and_forces(sandbox: SandboxFactory) -> None:
         ("POST", "/sandbox/faults", {"kind": "reset", "times": 0}, 400),
         ("PATCH", "/sandbox/settings", {"latency": CANARY}, 400),
         ("PATCH", "/sandbox/settings", {"seed": 3}, 400),
+        ("PATCH", "/sandbox/settings", {"orders": []}, 400),
+        ("PATCH", "/sandbox/settings", {"patch_version": CANARY}, 400),
         ("PATCH", "/sandbox/settings", [], 400),
         ("GET", "/sandbox/environments/none/connections", None, 404),
         ("GET", "/sandbox/environments/env-sandbox/connections/none", None, 404),
@@ -169,10 +171,36 @@ class TestProcess:
             answer = client.get(gateway_path(environment="env-x"))
         assert len(answer.json()["data"]) == 2
 
+    def test_every_lag_and_order_can_be_set_at_the_start(
+        self, sandbox_process: Callable[..., SandboxProcess]
+    ) -> None:
+        started = sandbox_process(
+            *("--phase-lag", "500ms", "--lag", "1s", "--update-answer", "connection"),
+            *("--patch-version", "ignore", "--connections", "1", "--type", "openai"),
+            *("--order", '{"kind": "method-not-allowed"}'),
+            *("--order", '{"kind": "unlisted", "path": "*/openai-001", "times": 3}'),
+        )
+        with httpx.Client(
+            base_url=started.url, auth=("sandbox-key", "sandbox-secret"), trust_env=False
+        ) as client:
+            orders = client.get("/sandbox/faults").json()
+            refused = client.put(ONE, json=update_body("openai-001", {"API_KEY": "a"}))
+            patched = client.patch(ONE, json=update_body("openai-001", {"API_KEY": "a"}, "0"))
+        assert [(order["kind"], order["times"]) for order in orders] == [
+            ("method-not-allowed", 1),
+            ("unlisted", 3),
+        ]
+        assert refused.status_code == 405
+        assert (patched.status_code, patched.json()["name"]) == (200, "openai-001")
+        assert patched.json()["status"]["phase"] == "READY"
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             (["--fault", "eror=0.1"], "faults.eror"),
+            (["--order", "reset"], "write a fault as JSON"),
+            (["--order", '{"kind": "resett"}'], "orders.0.kind: "),
+            (["--phase-lag", "5"], "write a duration"),
             (["--fault", "reset"], "error-500=0.05"),
             (["--latency", "5"], "write a duration"),
             (["--connections", "-1"], "connections: "),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rotator.sandbox.faults import Fault, FaultKind, FaultPlan
+from rotator.sandbox.faults import BY_OTHERS, Fault, FaultKind, FaultPlan
 
 PATH = "/sql/v1/organizations/o/environments/e/connections/openai-001"
 
@@ -54,12 +54,33 @@ def test_an_order_without_end_lasts_until_it_is_taken_back() -> None:
 
 def test_a_fault_happens_only_where_it_can() -> None:
     plan = FaultPlan()
-    for kind in (FaultKind.FOREIGN_NEXT, FaultKind.CONFLICT, FaultKind.METHOD_NOT_ALLOWED):
+    kinds = (
+        FaultKind.FOREIGN_NEXT,
+        FaultKind.CONFLICT,
+        FaultKind.METHOD_NOT_ALLOWED,
+        *sorted(BY_OTHERS),
+    )
+    for kind in kinds:
         plan.order(Fault(kind))
     assert draw(plan, "GET", listing=False) is None
     assert draw(plan, "GET", listing=True) is FaultKind.FOREIGN_NEXT
     assert draw(plan, "PATCH") is FaultKind.CONFLICT
     assert draw(plan, "PUT") is FaultKind.METHOD_NOT_ALLOWED
+    assert {draw(plan, "PUT") for _ in BY_OTHERS} == BY_OTHERS
+
+
+def test_an_item_is_missing_as_often_as_ordered() -> None:
+    plan = FaultPlan()
+    plan.order(Fault(FaultKind.UNLISTED, path="*/openai-001", after=1, times=2))
+    page = [PATH, PATH.replace("001", "002")]
+    assert draw(plan, "GET", PATH, listing=True) is None
+    assert [plan.unlisted(page, {}) for _ in range(4)] == [
+        frozenset(),
+        frozenset({PATH}),
+        frozenset({PATH}),
+        frozenset(),
+    ]
+    assert plan.orders() == ()
 
 
 def test_chance_keeps_to_its_rates() -> None:

@@ -150,6 +150,27 @@ class TestUpdating:
         assert (answer.status_code, refused.status_code) == (200, 400)
         assert running_sandbox.state.connections().current("openai-001").data == GOOD
 
+    @pytest.mark.parametrize(
+        ("patch_version", "current", "stale"),
+        [("check", 200, 409), ("ignore", 200, 200), ("refuse", 400, 400)],
+    )
+    async def test_the_version_of_a_patch_is_checked_ignored_or_refused(
+        self, sandbox: SandboxFactory, patch_version: str, current: int, stale: int
+    ) -> None:
+        running_sandbox = await sandbox(**one_openai(patch_version=patch_version))
+        version = running_sandbox.state.connections().current("openai-001").version
+        body = {"spec": {"auth_data": auth_data(GOOD)}}
+        async with client_of(running_sandbox) as client:
+            statuses = [
+                (await client.patch(ONE, json={**body, **metadata})).status_code
+                for metadata in (
+                    {"metadata": {"resource_version": version}},
+                    {"metadata": {"resource_version": "0"}},
+                    {},
+                )
+            ]
+        assert statuses == [current, stale, 200]
+
     async def test_strict_is_the_contract_to_the_letter(self, sandbox: SandboxFactory) -> None:
         running_sandbox = await sandbox(**one_openai(strict=True))
         version = running_sandbox.state.connections().current("openai-001").version
@@ -493,12 +514,12 @@ class TestFaults:
             assert len(names) == 29
             assert "openai-011" not in names
 
-    async def test_the_connection_serves_on_after_a_fault(self, sandbox: SandboxFactory) -> None:
+    async def test_the_sandbox_serves_on_after_a_fault(self, sandbox: SandboxFactory) -> None:
         running_sandbox = await sandbox(**one_openai())
         for kind in FaultKind:
             await self.put(running_sandbox, Fault(kind, seconds=0, size=10))
         async with client_of(running_sandbox) as client:
-            assert (await client.get(ONE)).status_code == 200
+            assert (await client.get(gateway_path())).status_code == 200
         assert running_sandbox.state.counters.in_flight == 0
 
 
