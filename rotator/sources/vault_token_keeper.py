@@ -89,7 +89,7 @@ class TokenKeeper:
     def _uncounted(self) -> Token:
         token = self._good()
         if not token.known:
-            token = self._token = self._asked_about(token)
+            token = self._token = self._looked_up(token)
         if token.uses is not None:
             raise SourceDenied(
                 self._name,
@@ -114,7 +114,7 @@ class TokenKeeper:
                     return None
                 self._replaceable_from = self._now() + _REPLACE_EVERY
                 if not valid:
-                    self._came_to_nothing(refused)
+                    self._mark_ended(refused)
                 self._token = self._logged_in()
             return self._used(self._token)
 
@@ -152,20 +152,20 @@ class TokenKeeper:
             if self._login.configured_token() is not None:
                 token = self._good()
                 if not token.known:
-                    token = self._token = self._asked_about(token)
+                    token = self._token = self._looked_up(token)
             elif self._now() >= token.replace_at and not token.renewable:
                 token = self._token = self._logged_in()
             if self._now() >= token.renew_at:
                 token = self._renewed(token)
             elif token.value in self._leased and self._now() - self._looked_at > _LOOKED_AT_EVERY:
-                token = self._looked_after(token)
+                token = self._checked(token)
             return self._owner(token)
 
     def _owner(self, token: Token) -> Owner:
         lasts = None if token.ends == float("inf") else max(0.0, token.ends - self._now())
         return Owner(token.accessor, lasts, None if token.renewable else lasts, self._ended)
 
-    def _looked_after(self, token: Token) -> Token:
+    def _checked(self, token: Token) -> Token:
         """Checks that a token with leases still exists."""
         self._looked_at = self._now()
         try:
@@ -179,13 +179,13 @@ class TokenKeeper:
 
     def _after_its_end(self, token: Token) -> Token:
         """The token that takes the place of one that has ended. Raises SourceError."""
-        self._came_to_nothing(token.value)
+        self._mark_ended(token.value)
         if not token.ours:
             raise self._invalid()
         self._token = self._logged_in()
         return self._token
 
-    def _came_to_nothing(self, value: str) -> None:
+    def _mark_ended(self, value: str) -> None:
         if self._token is not None and self._token.value == value and self._token.accessor:
             self._ended |= {self._token.accessor}
         self._token = None
@@ -226,7 +226,7 @@ class TokenKeeper:
         pause = min(_RENEW_BACKOFF.pause(self._renewals_failed), (token.ends - now) / 4)
         self._renew_not_before = now + max(_RENEW_BACKOFF.first, pause)
 
-    def _asked_about(self, token: Token) -> Token:
+    def _looked_up(self, token: Token) -> Token:
         """Looks up a token that somebody else made."""
         started = self._now()
         try:
