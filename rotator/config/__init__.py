@@ -1,1 +1,2 @@
-"""YAML → frozen Config: `models` holds the values, `load` reads them with every problem at once."""
+"""YAML → frozen Config. `models` holds the values; `load` reads them and reports all problems at
+once."""

@@ -28,7 +28,7 @@ def _whole_seconds(duration: timedelta) -> timedelta:
 
 
 class NoCoordination(Section):
-    """This process is the only one; nobody else is asked."""
+    """This process is the only one. It asks nobody."""
 
     kind: Literal["none"] = "none"
 
@@ -42,22 +42,22 @@ class LeaseCoordination(Section):
 
     kind: Literal["lease"]
     namespace: Annotated[str, Field(pattern=NAMESPACE_PATTERN)] | None = None
-    """Default: the pod's own."""
+    """Default: the namespace of the pod."""
     name: Annotated[str, Field(pattern=LEASE_NAME_PATTERN)] = "rotator"
-    """Of the Lease; deployments that must not wait for each other need one each."""
+    """The name of the Lease. Deployments that must not wait for each other need different names."""
     identity: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """What the Lease shows as its holder; default: the host name, which in a pod is the pod's."""
     lease_duration: Annotated[PositiveDuration, AfterValidator(_whole_seconds)] = timedelta(
         seconds=15
     )
-    """After so long without a renewal another takes over; the leader stops by itself at two thirds
-    of it. The same in all replicas."""
+    """After this long without a renewal another process takes over. The leader stops by itself at
+    two thirds of it. Must be the same in all replicas."""
     url: BaseUrl | None = None
-    """Of the API server; default: the cluster's, by KUBERNETES_SERVICE_HOST."""
+    """The address of the API server; default: the cluster's, from KUBERNETES_SERVICE_HOST."""
     token_file: FilePath | None = None
-    """Re-read at each request; default: the service account's."""
+    """Read again for each request; default: the token of the service account."""
     ca_file: FilePath | None = None
-    """Default: the service account's."""
+    """Default: the CA of the service account."""
 
 
 CoordinationConfig = Annotated[

@@ -1,4 +1,5 @@
-"""What the engines of Vault ask of a path, and which of them make a credential at every read."""
+"""What the engines of Vault require of a path, and which of them make a credential at every
+read."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ _STATIC = "static-creds"
 
 
 def _version(version: object) -> object:
-    """A number of KV v2 is written as one; a VersionId is text."""
+    """A number is a version of KV v2; a VersionId is text."""
     return str(version) if isinstance(version, int) and not isinstance(version, bool) else version
 
 
@@ -33,7 +34,7 @@ def may_lease(engine: str | None, path: str) -> bool:
 
 
 def check_engine(engine: str | None, path: str, version: str | None) -> None:
-    """Raises PydanticCustomError, whose `at` is the key that is wrong."""
+    """Raises PydanticCustomError, whose `at` names the key that is wrong."""
     if engine in _MAKING:
         first, _, role = path.partition("/")
         ways = (*_MAKING[engine], _STATIC)

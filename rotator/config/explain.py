@@ -1,4 +1,4 @@
-"""What pydantic found → problems in plain words, at their lines, without the values."""
+"""Errors of pydantic → problems in plain words, with their lines and without the values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rotator.config.models import Config, RotationConfig, SecretConfig
 from rotator.config.yaml import Document, Place
 
 ENVIRONMENT = {"tracing": "OTEL_EXPORTER_OTLP_ENDPOINT"}
-"""What others write into their configuration, and rotator takes from this variable."""
+"""What others write into their configuration → the environment variable that rotator reads."""
 ELSEWHERE: Mapping[type[BaseModel], Mapping[str, str]] = {
     RotationConfig: dict.fromkeys(SecretConfig.model_fields, "secret"),
 }
-"""Words that are right, one section deeper: where they belong."""
+"""Keys that are right one section deeper → where they belong."""
 
 _MAPPING = "must be a mapping (key: value)"
 _NOTHING = "has no value; write one, or leave the key out"
@@ -49,13 +49,13 @@ _MESSAGES = {
 
 
 def explain(document: Document, errors: Iterable[ErrorDetails]) -> None:
-    """Adds a problem to the document for each error, unless its place is known to be wrong."""
+    """Adds a problem to the document for each error, unless the document has one there already."""
     for error in errors:
         place, message = _explained(document, error)
         if not document.knows(place):
             document.add(place, _NOTHING if place in document.empty else message)
     for place in document.empty:
-        # A reference that is none, as `{sk-…}`, is one problem; its key may be a secret.
+        # A malformed reference such as `{sk-…}` is one problem. Its key may be a secret.
         if not any(document.knows(place[:length]) for length in range(len(place) + 1)):
             document.add(place, _NOTHING)
 
@@ -79,7 +79,7 @@ def _explained(document: Document, error: ErrorDetails) -> tuple[Place, str]:
         return place, WORDS[str(context["pattern"])]
     if kind in _MESSAGES:
         return place, _MESSAGES[kind].format(**context)
-    # One of ours, in plain words already.
+    # One of our own errors, in plain words already.
     return (*place, context["at"]) if "at" in context else place, error["msg"]
 
 
@@ -87,7 +87,7 @@ _QUOTED = re.compile(r"'([^']*)'")
 
 
 def _choice(document: Document, place: Place, context: Mapping[str, Any]) -> tuple[Place, str]:
-    """A section that comes in several kinds, and this is none of them."""
+    """The problem of a section that is none of the kinds that it may be."""
     section = document.at(place)
     if not isinstance(section, dict):
         return place, _MAPPING
@@ -129,7 +129,7 @@ def _unknown(key: str, where: Place, tags: set[str]) -> str:
 
 
 def _models_at(where: Place, tags: set[str]) -> set[type[BaseModel]]:
-    """The sections that may stand at a place, found along the types of the models."""
+    """The sections that may be at a place, found by following the types of the models."""
     models: set[type[BaseModel]] = {Config}
     for part in where:
         annotations = [

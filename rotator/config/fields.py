@@ -1,7 +1,7 @@
-"""What the sections are made of: durations, addresses, names, choices.
+"""The types that sections are made of: durations, addresses, names, choices.
 
-A message that starts with `not supported yet` marks a word that the interface knows and this
-version doesn't: it is refused, never ignored.
+A message that starts with `not supported yet` is about a word of the interface that this version
+lacks. It is refused, never ignored.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ _UNITS = {
     "d": timedelta(days=1),
 }
 _LONGEST = timedelta(days=3660)
-"""More only overflows where it is added to the time of day."""
+"""Longer durations overflow when they are added to the time of day."""
 
 
 def parse_duration(value: object) -> timedelta:
-    """From `500ms`, `30s`, `5m`, `2h` or `7d`; ten years at the most."""
+    """A duration from `500ms`, `30s`, `5m`, `2h` or `7d`; ten years at the most."""
     if isinstance(value, timedelta):
         return value
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
@@ -73,7 +73,7 @@ def parse_duration(value: object) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """What `parse_duration` reads, in the largest unit that needs no fraction."""
+    """The text that `parse_duration` reads, in the largest unit that needs no fraction."""
     if not duration:
         return "0s"
     unit = max((unit for unit in _UNITS if not duration % _UNITS[unit]), key=_UNITS.__getitem__)
@@ -159,7 +159,7 @@ def _base_url(url: str) -> str:
 
 
 def is_webhook_url(url: str) -> bool:
-    """Without a user or a password: nobody expects these to be sent along."""
+    """Whether a webhook may have this URL: not with a user or a password, say."""
     match = _WEBHOOK.fullmatch(url)
     return match is not None and int(match["port"] or "443") <= 65535
 
@@ -260,7 +260,7 @@ Cron = Annotated[str, AfterValidator(_cron)]
 
 
 def later(*words: str, instead: str = "") -> BeforeValidator:
-    """Refuse words of the interface whose function comes with a later version."""
+    """Refuses words of the interface that belong to a later version."""
 
     def check(value: object) -> object:
         if isinstance(value, str) and value in words:
@@ -278,9 +278,9 @@ Engine = Literal["kv-v2", "kv-v1", "database", "aws", "generic"]
 
 
 TAG = "\x1f"
-"""Starts the tag of each member of a union. Tags stand in the `loc` of errors among the keys; this
-tells them apart, since no key holds a control character. (A source of kind `file` may well have a
-key `file` by mistake.)"""
+"""Starts the tag of each member of a union. Tags appear in the `loc` of errors among the keys. No
+key holds a control character, so this tells tags from keys, such as the key `file` from the kind
+`file`."""
 
 
 def tag(name: str) -> Tag:
@@ -288,7 +288,7 @@ def tag(name: str) -> Tag:
 
 
 def chosen_by(key: str, *names: str, not_yet: tuple[str, ...] = ()) -> Discriminator:
-    """The member of a union whose tag is what stands under `key`."""
+    """Chooses the member of a union by the value of `key`."""
 
     def choose(value: object) -> str | None:
         found = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
@@ -305,5 +305,5 @@ def chosen_by(key: str, *names: str, not_yet: tuple[str, ...] = ()) -> Discrimin
 
 
 def text_or_mapping(value: object) -> str:
-    """The tag of a union of text and a section."""
+    """The tag in a union of text and a section."""
     return TAG + ("mapping" if isinstance(value, (dict, BaseModel)) else "text")

@@ -1,4 +1,4 @@
-"""A file → Config, or every problem of it at once, each with its line and a remedy."""
+"""A file → Config, or all of its problems at once, each with a line and a remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_KINDS = {
     "version": ("vault", "aws-secrets-manager"),
     "stage": ("aws-secrets-manager",),
 }
-"""Keys of a secret that only some kinds of source know."""
+"""Keys of a secret that only some kinds of source have."""
 
 
 def _is_number(version: object) -> bool:
@@ -42,7 +42,7 @@ def load(path: Path) -> Config:
     try:
         config = Config.model_validate(document.data)
     except ValidationError as error:
-        # No input: a value that stands in the wrong place may be a secret.
+        # Without the input: a value in the wrong place may be a secret.
         errors = error.errors(include_input=False, include_url=False)
     explain(document, errors)
     _check_targets(document)
@@ -53,7 +53,7 @@ def load(path: Path) -> Config:
     return config
 
 
-# What no single section can know; looked at even where other sections are wrong.
+# What no single section can know. It is checked even if other sections are wrong.
 
 
 def _check_targets(document: Document) -> None:

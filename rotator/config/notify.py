@@ -1,4 +1,4 @@
-"""Whom the daemon tells of failures, over HTTP."""
+"""Whom the daemon notifies of failures, over HTTP."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ TextOrReference = Annotated[
 
 
 class WebhookConfig(Section):
-    """One address that JSON is posted to."""
+    """One address that gets JSON by POST."""
 
-    # Slack's and many others' are passwords: whoever has the URL may post.
+    # Many of these URLs (Slack's, for one) work as a password: whoever has it may post.
     url: Annotated[TextOrReference, Field(repr=False)]
-    """A reference, or https://… where the URL is no secret; http:// only for loopback. Looked up
-    anew for each request."""
+    """A reference, or https://… if the URL is no secret; http:// only for loopback. Looked up again
+    for each request."""
     events: Annotated[
         tuple[Literal["failed", "rolled_back", "quarantined", "recovered"], ...],
         Field(min_length=1),
     ] = ("failed", "rolled_back", "quarantined", "recovered")
-    """Which are sent there. Default: all."""
+    """The events that are sent there; default: all."""
     secret: Reference | None = None
-    """Signs each request, in its header X-Rotator-Signature; default: none is signed."""
+    """Signs each request, in its header X-Rotator-Signature; default: no signature."""
     ca_file: FilePath | None = None
-    """Of a receiver behind a CA of one's own; default: the system's."""
+    """The CA of the receiver, if it has its own; default: the system's."""
 
 
 def _each_once(webhooks: Sequence[WebhookConfig]) -> Sequence[WebhookConfig]:

@@ -1,4 +1,5 @@
-"""Where a secret is found, never the secret itself; and what `{env: …}` and `{file: …}` lead to."""
+"""Where a secret is found, never the secret itself; and the values of `{env: …}` and `{file:
+…}`."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class FromEnv(Section):
 
 
 class FromFile(Section):
-    """A value from a file, read anew at every use; one trailing newline is not part of it."""
+    """A value from a file, read again at every use. One trailing newline is not part of it."""
 
     file: FilePath
 
@@ -35,11 +36,11 @@ class SecretField(Section):
     path: FixedPath
     field: Text
     engine: Engine | None = None
-    """Of a vault source; default: the kind of KV that the mount is."""
+    """For a vault source; default: the kind of KV that the mount is."""
     mount: Text | None = None
-    """Of a vault source; default kv, and for database the engine's name."""
+    """For a vault source; default: kv, and for database the engine's name."""
     version: Version | None = None
-    """Pinned: a number of KV v2, a VersionId of AWS Secrets Manager."""
+    """Pins a version: a number of KV v2, a VersionId of AWS Secrets Manager."""
 
     @model_validator(mode="after")
     def _only_read(self) -> SecretField:
@@ -83,7 +84,7 @@ def _reference(*keys: str) -> BeforeValidator:
 
 
 def _kind(value: object) -> str:
-    """The one key of a reference, given as a mapping or as a value."""
+    """The one key of a reference, whether it is a mapping or a value."""
     if isinstance(value, BaseModel):
         return TAG + next(iter(type(value).model_fields))
     return TAG + str(next(iter(value), "")) if isinstance(value, dict) else TAG
@@ -110,11 +111,12 @@ Reference = Annotated[
 
 
 LARGEST = 64 * 1024
-"""Bytes; a secret that is larger is no secret but a wrong path."""
+"""Bytes. A larger file is no secret but a wrong path."""
 
 
 def resolve_local(reference: FromEnv | FromFile, key: str) -> str:
-    """Raises ValueUnavailable, which names `key` and the place, never a value.
+    """The value of a reference. Raises ValueUnavailable, which names `key` and the place, never a
+    value.
 
     One trailing newline of a file is not part of its value: editors and `echo` leave it.
     """
@@ -148,7 +150,7 @@ def _content(path: Path, place: str) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """A pipe that nobody writes to would otherwise never be opened."""
+    """Opens a file without waiting, as opening a pipe that nobody writes to would hang."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

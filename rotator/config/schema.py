@@ -14,7 +14,8 @@ from rotator.config.models import Config
 
 class _Generator(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
-        """As one would write it in the file: durations with a unit, no key without a value."""
+        """A default as one would write it in the file: durations with a unit, no key without a
+        value."""
         if isinstance(dft, timedelta):
             return format_duration(dft)
         if isinstance(dft, Section):
@@ -22,7 +23,7 @@ class _Generator(GenerateJsonSchema):
         return super().encode_default(dft)
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
-        """A key may be left out, but never stand there without a value."""
+        """A key may be left out, but must have a value if it is there."""
         if schema.get("default", ...) is None:
             return self.generate_inner(schema["schema"])
         return super().default_schema(schema)
@@ -31,14 +32,14 @@ class _Generator(GenerateJsonSchema):
         return self.generate_inner(schema["schema"])
 
     def dict_schema(self, schema: DictSchema) -> JsonSchemaValue:
-        """Names that break their pattern are refused, rather than free of it."""
+        """Refuses names that break their pattern; JSON Schema by itself would accept them."""
         made = super().dict_schema(schema)
         return made | {"additionalProperties": False} if "patternProperties" in made else made
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema 2020-12. It knows the structure; names and types that must fit each other, cron
-    and time zones are checked only by `load`."""
+    """JSON Schema 2020-12. It describes the structure. Only `load` checks cron and time zones, and
+    names and types that must fit each other."""
     return {
         "$schema": _Generator.schema_dialect,
         **Config.model_json_schema(schema_generator=_Generator),

@@ -28,7 +28,7 @@ from rotator.config.references import LocalReference
 
 
 class ClientCertificate(Section):
-    """For TLS in both directions; read anew for each connection, so it may be replaced."""
+    """For TLS in both directions. Read again for each connection, so it may be replaced."""
 
     cert_file: FilePath
     """PEM; intermediates may follow."""
@@ -40,7 +40,7 @@ class VaultLogin(Section):
     """What all logins share."""
 
     namespace: Text | None = None
-    """Where the login is; default: the source's namespace."""
+    """The namespace of the login; default: the source's."""
 
 
 class VaultToken(Section):
@@ -59,12 +59,12 @@ RoleId = Annotated[
 class VaultAppRole(VaultLogin):
     method: Literal["approle"]
     role_id: RoleId
-    """No secret by itself, so it may be written out."""
+    """Not a secret by itself, so it may be written in clear."""
     secret_id: LocalReference | None = None
     wrapped_secret_id: LocalReference | None = None
     """A wrapping token instead: it is unwrapped once, and only if it was made for this role."""
     role: Text | None = None
-    """The name of the role; needed to check what a wrapped secret_id was made for."""
+    """The name of the role. A wrapped secret_id is checked against it."""
     mount: Text = "approle"
 
     @model_validator(mode="after")
@@ -104,24 +104,24 @@ class VaultUserpass(VaultLogin):
 
 
 class VaultCert(VaultLogin):
-    """By the source's client_certificate."""
+    """Logs in with the source's client_certificate."""
 
     method: Literal["cert"]
     role: Text | None = None
-    """Default: whichever role of the mount the certificate fits."""
+    """Default: any role of the mount that the certificate fits."""
     mount: Text = "cert"
 
 
 class VaultAws(VaultLogin):
-    """By a signed sts:GetCallerIdentity; the identity comes from the usual AWS chain."""
+    """Logs in with a signed sts:GetCallerIdentity. The identity comes from the usual AWS chain."""
 
     method: Literal["aws"]
     role: Text | None = None
     """Default: the name of the IAM role or user."""
     region: Region
-    """Whose STS signs; it must be the one that Vault asks."""
+    """The region whose STS signs. It must be the one that Vault asks."""
     server_id: Text | None = None
-    """The X-Vault-AWS-IAM-Server-ID that Vault may ask for."""
+    """The X-Vault-AWS-IAM-Server-ID that Vault may require."""
     mount: Text = "aws"
 
 
@@ -144,15 +144,15 @@ class VaultSource(Section):
     ca_file: FilePath | None = None
     client_certificate: ClientCertificate | None = None
     tls_server_name: Text | None = None
-    """Expected of the server's certificate, where it differs from the host of url."""
+    """The name in the server's certificate, if it differs from the host of url."""
     proxy: ProxyUrl | None = None
-    """Default: none. HTTPS_PROXY and its like are not looked at."""
+    """Default: none. HTTPS_PROXY and the like are ignored."""
     redirects: tuple[BaseUrl, ...] = ()
     """Addresses of other nodes that a standby may redirect to; the token is sent nowhere else."""
     events: Flag = False
-    """Vault Enterprise: be told of changes of KV v2 at once, besides looking every `watch`."""
+    """Vault Enterprise: hear of changes of KV v2 at once, in addition to looking every `watch`."""
     timeout: PositiveDuration = timedelta(seconds=10)
-    """Of one operation, all of it."""
+    """Limits one operation as a whole."""
 
     @model_validator(mode="after")
     def _certificate_for_cert(self) -> VaultSource:
@@ -172,7 +172,7 @@ class AssumeRole(Section):
 
 
 class AwsKeys(Section):
-    """An access key, by reference; read anew when AWS no longer takes it."""
+    """An access key, by reference. Read again when AWS refuses it."""
 
     access_key_id: LocalReference
     secret_access_key: LocalReference
@@ -180,7 +180,8 @@ class AwsKeys(Section):
 
 
 class WebIdentity(Section):
-    """IRSA, given here rather than by the environment: several identities in one process."""
+    """IRSA, given here instead of by the environment, so that a process may have several
+    identities."""
 
     role_arn: RoleArn
     token_file: FilePath
@@ -190,7 +191,7 @@ class WebIdentity(Section):
 class AwsSource(Section):
     """AWS Secrets Manager.
 
-    Credentials come from `keys`, `profile` or `web_identity`, of which at most one may be given;
+    Credentials come from `keys`, `profile` or `web_identity`, of which at most one may be given, or
     else from the usual AWS chain: environment, files, IRSA, EKS Pod Identity, instance metadata.
     """
 
@@ -198,10 +199,10 @@ class AwsSource(Section):
     region: Region
     keys: AwsKeys | None = None
     profile: Text | None = None
-    """Of the shared configuration files."""
+    """A profile of the shared configuration files."""
     web_identity: WebIdentity | None = None
     assume_role: AssumeRole | None = None
-    """Taken with the credentials above."""
+    """Assumed with the credentials above."""
     endpoint_url: BaseUrl | None = None
     """A VPC endpoint, or an emulator on loopback."""
     sts_endpoint_url: BaseUrl | None = None
@@ -209,7 +210,7 @@ class AwsSource(Section):
     fips: Flag = False
     dualstack: Flag = False
     timeout: PositiveDuration = timedelta(seconds=10)
-    """Of one operation, all of it."""
+    """Limits one operation as a whole."""
 
     @model_validator(mode="after")
     def _one_identity(self) -> AwsSource:
@@ -232,7 +233,7 @@ class FileSource(Section):
     root: FilePath
     """No path of a secret leaves it."""
     timeout: PositiveDuration = timedelta(seconds=10)
-    """Of one operation, all of it."""
+    """Limits one operation as a whole."""
 
 
 SourceConfig = Annotated[

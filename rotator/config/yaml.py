@@ -1,4 +1,4 @@
-"""YAML with lines: what stands where, duplicates refused, and no surprises of YAML 1.1."""
+"""YAML with line numbers. Duplicate keys are refused, and there are no surprises of YAML 1.1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotator.errors import ConfigurationError, Problem
 
 Place = tuple[str | int, ...]
 LARGEST = 1024 * 1024
-"""Bytes. A configuration that is larger is something else."""
+"""Bytes. Anything larger is not a configuration."""
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Document:
     _places: set[Place] = field(default_factory=set)
 
     def line(self, place: Place) -> int:
-        """Of this key, or of the nearest one above it that the file has."""
+        """The line of this key, or of the nearest key above it that the file has."""
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place, 1)
@@ -39,11 +39,12 @@ class Document:
         self._places.add(place)
 
     def knows(self, place: Place) -> bool:
-        """Whether something is already said of this place: what follows from it needs no words."""
+        """Whether there is a problem at this place already, so that nothing more needs to be
+        said."""
         return place in self._places
 
     def at(self, place: Place) -> Any:
-        """The value at a place, None where there is none."""
+        """The value at a place; None if there is none."""
         data: Any = self.data
         for part in place:
             try:
@@ -60,7 +61,7 @@ def dotted(place: Place) -> str:
     return text
 
 
-class _Loader(yaml.SafeLoader):
+class _StrictLoader(yaml.SafeLoader):
     """Plain scalars as in YAML 1.2's core schema: `off`, dates, 1:30 and 00123 stay text."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as its parent declares it
@@ -73,15 +74,18 @@ for _name, _pattern, _first in (
     ("int", r"[-+]?(0|[1-9][0-9]{0,17})", "-+0123456789"),
     ("float", r"[-+]?(0|[1-9][0-9]{0,17})\.[0-9]+([eE][-+]?[0-9]{1,2})?", "-+0123456789"),
 ):
-    _Loader.add_implicit_resolver(f"{_TAG}{_name}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+    _StrictLoader.add_implicit_resolver(
+        f"{_TAG}{_name}", re.compile(rf"^(?:{_pattern})$"), list(_first)
+    )
 
 
 def parse(path: Path) -> Document:
-    """Raises ConfigurationError where there is no document at all; other problems are in it."""
+    """Raises ConfigurationError if there is no document at all. The document holds all other
+    problems."""
     text = _text(path)
     document = Document(str(path))
     try:
-        loader = _Loader(text)
+        loader = _StrictLoader(text)
         try:
             node = loader.get_single_node()
             if isinstance(node, yaml.MappingNode):
@@ -143,7 +147,7 @@ _SYNTAX = {
     "expected <block end>": "doesn't fit the lines above; mend the indent",
     "',' or": "a bracket that is not closed, or a missing comma",
 }
-"""Part of what PyYAML says → what it means. Its own words can repeat what stands in the file."""
+"""Part of what PyYAML says → what it means. PyYAML's own words can repeat text of the file."""
 
 
 def _in_plain_words(error: yaml.MarkedYAMLError) -> str:
@@ -155,21 +159,21 @@ def _in_plain_words(error: yaml.MarkedYAMLError) -> str:
 
 
 def _line(error: yaml.MarkedYAMLError) -> int:
-    # Where quotes are never closed, the problem is at the end of the file, and the cause is not.
+    # Unclosed quotes are reported at the end of the file, far from their cause.
     unclosed = "end of stream" in (error.problem or "") and error.context_mark
     mark = error.context_mark if unclosed else error.problem_mark
     return mark.line + 1 if mark else 0
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Only an escape in double quotes can write these."""
+"""Characters that only an escape in double quotes can write."""
 
 
 @dataclass(slots=True)
 class _Builder:
-    """Nodes → plain values. Whatever is refused becomes None, with a problem at its place."""
+    """Nodes → plain values. What is refused becomes None, with a problem at its place."""
 
-    loader: _Loader
+    loader: _StrictLoader
     document: Document
     seen: set[int] = field(default_factory=set)
 
@@ -213,7 +217,7 @@ class _Builder:
         return self._scalar(node, place)
 
     def _has_tag(self, node: yaml.Node) -> bool:
-        """Whether the tag is one that was written, rather than what a plain value has by itself."""
+        """Whether the tag is written in the file, instead of resolved from a plain value."""
         plain = isinstance(node, yaml.ScalarNode) and node.style is None
         own = self.loader.resolve(  # type: ignore[no-untyped-call]  # the stubs leave it out
             type(node), node.value, (plain, not plain)

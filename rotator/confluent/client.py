@@ -23,7 +23,7 @@ from rotator.confluent.pages import PageIndex
 from rotator.confluent.refusals import odd_answer, odd_update, refusal, update_error
 from rotator.confluent.requests import Authorize, Requests
 from rotator.confluent.settings import TargetSettings
-from rotator.confluent.transport import Answer
+from rotator.confluent.transport import HttpAnswer
 from rotator.confluent.update_form import UpdateForm, UpdateForms
 from rotator.errors import TargetRefused
 from rotator.model.connection import Connection
@@ -137,7 +137,7 @@ class FlinkTarget:
             return ()
 
     async def _page(self, path: str) -> Page:
-        def read(answer: Answer) -> Page:
+        def read(answer: HttpAnswer) -> Page:
             if answer.status != 200:
                 raise refusal(self._name, "listing its connections", answer)
             return page(self._name, self._settings.url, answer.body)
@@ -150,7 +150,7 @@ class FlinkTarget:
         """None where the target says that it doesn't exist."""
         what = f"reading connection {name}"
 
-        def read(answer: Answer) -> Connection | None:
+        def read(answer: HttpAnswer) -> Connection | None:
             if answer.status == 404 and says_missing(answer.body):
                 return None
             if answer.status != 200:
@@ -159,7 +159,7 @@ class FlinkTarget:
 
         return await self._read(self._address(name), f"connection {name}", read)
 
-    async def _read(self, path: str, what: str, read: Callable[[Answer], T]) -> T:
+    async def _read(self, path: str, what: str, read: Callable[[HttpAnswer], T]) -> T:
         """`read` raises Malformed for an answer that isn't the API's; then it is asked again."""
         async for attempt in self._requests.attempts():
             with attempt:
@@ -187,7 +187,7 @@ class FlinkTarget:
                     raise odd_update(self._name, what, odd, answer) from None
         raise AssertionError("tenacity returns or raises")
 
-    async def _send_update(self, connection: Connection, credential: Credential) -> Answer:
+    async def _send_update(self, connection: Connection, credential: Credential) -> HttpAnswer:
         """In the form that the target takes; in another one after a 400 or 405 that asks for it."""
         versioned = connection.resource_version is not None
         tried: tuple[UpdateForm, ...] = ()
@@ -201,7 +201,7 @@ class FlinkTarget:
 
     async def _in_form(
         self, form: UpdateForm, connection: Connection, credential: Credential
-    ) -> Answer:
+    ) -> HttpAnswer:
         path = self._address(connection.name)
         if form is UpdateForm.PUT:
             return await self._requests.ask("PUT", path, update_document(connection, credential))

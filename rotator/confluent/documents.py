@@ -9,11 +9,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from rotator.confluent.phases import condition
+from rotator.http.dates import rfc3339
 from rotator.model.connection import Connection
 from rotator.model.credential import Credential
 
@@ -79,8 +79,8 @@ def connection(target: str, item: object) -> Connection:
         condition=condition(phase),
         detail=_text(status.get("detail")) or "",
         resource_version=_text(metadata.get("resource_version")),
-        updated_at=_time(metadata.get("updated_at")),
-        created_at=_time(metadata.get("created_at")),
+        updated_at=rfc3339(metadata.get("updated_at")),
+        created_at=rfc3339(metadata.get("created_at")),
         uid=_text(metadata.get("uid")),
     )
 
@@ -182,14 +182,6 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _text(value: object) -> str | None:
     return str(value) if isinstance(value, (str, int)) and value != "" else None
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment if moment is None or moment.tzinfo else None
 
 
 def _own_path(base: str, following: object) -> str:

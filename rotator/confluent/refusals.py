@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rotator.confluent.documents import Foreign, Malformed, complaint
-from rotator.confluent.transport import Answer
+from rotator.confluent.transport import HttpAnswer
 from rotator.errors import (
     KeyRefused,
     TargetError,
@@ -25,7 +25,7 @@ _REMEDIES = {
 
 
 def refusal(
-    target: str, what: str, answer: Answer, credential: Credential | None = None
+    target: str, what: str, answer: HttpAnswer, credential: Credential | None = None
 ) -> TargetError:
     """For a clear no to anything. `credential` is what was sent, and may be echoed."""
     said = complaint(answer.body, credential)
@@ -45,7 +45,7 @@ def refusal(
 
 
 def odd_answer(
-    target: str, what: str, odd: Malformed, answer: Answer, *, final: bool
+    target: str, what: str, odd: Malformed, answer: HttpAnswer, *, final: bool
 ) -> TargetError:
     """For a read whose answer is not the API's. It is read again, unless it is the `final` one."""
     words = _HTML if answer.is_html else f"{what} is not as the API's: {odd}"
@@ -54,7 +54,7 @@ def odd_answer(
 
 
 def update_error(
-    target: str, what: str, answer: Answer, credential: Credential
+    target: str, what: str, answer: HttpAnswer, credential: Credential
 ) -> TargetError | None:
     """For the answer to an update; None where it is a success by its status."""
     if answer.status in {409, 412}:
@@ -76,7 +76,7 @@ def update_error(
     return None
 
 
-def odd_update(target: str, what: str, odd: Malformed, answer: Answer) -> TargetError:
+def odd_update(target: str, what: str, odd: Malformed, answer: HttpAnswer) -> TargetError:
     """For a success by its status whose body is not the API's."""
     said = "HTML, not the API's" if answer.is_html else str(odd)
     return UpdateUncertain(

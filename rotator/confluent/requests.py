@@ -16,7 +16,7 @@ from rotator import __version__
 from rotator.confluent.authorization import Authorization
 from rotator.confluent.settings import TargetSettings
 from rotator.confluent.throttle import Throttle
-from rotator.confluent.transport import Answer, Transport, TransportError, Withheld
+from rotator.confluent.transport import HttpAnswer, Transport, TransportError, Withheld
 from rotator.errors import (
     KeyRefused,
     TargetUnavailable,
@@ -85,7 +85,7 @@ class Requests:
         path: str,
         content: bytes | None = None,
         content_type: str = "application/json",
-    ) -> Answer:
+    ) -> HttpAnswer:
         """One answer that is neither a 429, nor a 401 that a fresh key could cure."""
         used = await self._present_key()
         answer = await self._once(method, path, content, content_type, used)
@@ -113,7 +113,7 @@ class Requests:
         content: bytes | None,
         content_type: str,
         authorization: Authorization,
-    ) -> Answer:
+    ) -> HttpAnswer:
         async with self._gate:
             departure = await self._throttle.leave()
             started = self._clock.monotonic()
@@ -144,7 +144,9 @@ class Requests:
             self._tell(method, str(answer.status), started, answer)
             return answer
 
-    def _tell(self, method: str, status: str, started: float, answer: Answer | None = None) -> None:
+    def _tell(
+        self, method: str, status: str, started: float, answer: HttpAnswer | None = None
+    ) -> None:
         now = self._clock.monotonic()
         ahead = request_id = None
         if answer is not None:

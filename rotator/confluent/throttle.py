@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rotator.http.dates import http_date
+from rotator.http.retry import number, retry_after
 from rotator.ports import Clock
 
 LONGEST_PAUSE = 60.0
@@ -107,7 +107,7 @@ class Pace:
             return  # it left before the pause that another answer has brought
         self._throttled_at = now
         self._tokens = 0.0
-        after = _seconds(headers.get("retry-after"), headers.get("date"))
+        after = retry_after(headers, LONGEST_PAUSE)
         if after is None and self._left is not None:
             after = self._window_ends - now
         if after is None:
@@ -130,9 +130,9 @@ class Pace:
             self._window_began = self._sent
 
     def _learn_window(self, now: float, departure: Departure, headers: Mapping[str, str]) -> None:
-        remaining = _number(headers.get("x-ratelimit-remaining"))
-        reset = _number(headers.get("x-ratelimit-reset"))
-        limit = _number(headers.get("x-ratelimit-limit"))
+        remaining = number(headers.get("x-ratelimit-remaining"))
+        reset = number(headers.get("x-ratelimit-reset"))
+        limit = number(headers.get("x-ratelimit-limit"))
         if remaining is None or reset is None:
             return
         self._window = min(max(self._window, reset), LONGEST_PAUSE)
@@ -177,23 +177,3 @@ class Throttle:
 
     def lost(self) -> None:
         self._pace.lost()
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text) if text is not None else None
-    except ValueError:
-        return None
-    return number if number is not None and 0 <= number < float("inf") else None
-
-
-def _seconds(after: str | None, date: str | None) -> float | None:
-    """Retry-After: seconds, or a date, which is compared with the server's own clock.
-
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-    """
-    seconds = _number(after)
-    if seconds is not None or after is None:
-        return seconds
-    until, now = http_date(after), http_date(date)
-    return max(0.0, (until - now).total_seconds()) if until and now else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rotator.http.bodies import Body, TooLarge
 from rotator.http.httpx_light import cause, httpx
 
 LARGEST_ANSWER = 8 * 1024 * 1024
@@ -33,7 +34,7 @@ class Withheld(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
@@ -88,7 +89,7 @@ class Transport:
         content: bytes | None = None,
         content_type: str = "application/json",
         may_leave: Callable[[], bool] | None = None,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Raises TransportError, which holds nothing of the request, and Withheld.
 
         `may_leave` is asked right before each part is written to the socket: connecting takes
@@ -123,18 +124,18 @@ class Transport:
             await shard.pool.aclose()
 
 
-async def _exchange(pool: httpx.AsyncHTTPTransport, request: httpx.Request) -> Answer:
+async def _exchange(pool: httpx.AsyncHTTPTransport, request: httpx.Request) -> HttpAnswer:
     response = await pool.handle_async_request(request)
     try:
-        body = bytearray()
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > LARGEST_ANSWER:
-                raise TransportError("an answer of more than 8 MiB", sent=True)
+        body = Body(LARGEST_ANSWER)
+        async for piece in response.aiter_raw():
+            body.add(piece)
+    except TooLarge as error:
+        raise TransportError(str(error), sent=True) from None
     finally:
         await response.aclose()
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, bytes(body))
+    return HttpAnswer(response.status_code, headers, body.content)
 
 
 _WRITES = frozenset({"http11.send_request_headers.started", "http11.send_request_body.started"})

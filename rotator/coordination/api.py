@@ -21,12 +21,14 @@ from rotator.errors import (
     CoordinationError,
     CoordinationUnavailable,
 )
+from rotator.http.bodies import Body, TooLarge
 from rotator.http.httpx_light import cause, httpx
+from rotator.http.retry import retry_after
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"""
 _LARGEST = 1024 * 1024
-"""Bytes of an answer; a Lease has one or two KiB."""
+"""Bytes of an answer. A Lease has one or two KiB."""
 _LONGEST_AFTER = 60.0
 
 
@@ -35,11 +37,11 @@ class _Answer:
     status: int
     body: bytes
     after: float | None
-    """Seconds, of Retry-After."""
+    """Seconds, from Retry-After."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LeaseAddress:
     """Where the Lease is, and how to reach it."""
 
     url: str
@@ -47,7 +49,7 @@ class Place:
     name: str
     token_file: Path
     ca_file: Path | None
-    """None where there is no TLS."""
+    """None: there is no TLS."""
 
     def __str__(self) -> str:
         return f"Lease {self.namespace}/{self.name}"
@@ -57,18 +59,19 @@ class Place:
         return f"{self.url}/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
 
 
-def locate(config: LeaseCoordination) -> Place:
-    """Raises CoordinationDenied where something is missing that a pod has."""
+def locate(config: LeaseCoordination) -> LeaseAddress:
+    """The address of the configured Lease. Raises CoordinationDenied if something is missing that a
+    pod has."""
     url = config.url or _cluster()
     token_file = config.token_file or _POD / "token"
     ca_file = None if url.startswith("http://") else config.ca_file or _POD / "ca.crt"
     namespace = config.namespace or _text(
         _POD / "namespace", "the pod's namespace", "set coordination.namespace"
     )
-    place = Place(url, namespace, config.name, token_file, ca_file)
-    _token(place)
-    _context(place)
-    return place
+    address = LeaseAddress(url, namespace, config.name, token_file, ca_file)
+    _token(address)
+    _context(address)
+    return address
 
 
 def _cluster() -> str:
@@ -89,9 +92,9 @@ def _cluster() -> str:
 _NO_ACCOUNT = "set automountServiceAccountToken: true for the pod, or coordination."
 
 
-def _token(place: Place) -> str:
-    """Anew for each request: the kubelet renews it in its file."""
-    return _text(place.token_file, "the service account's token", f"{_NO_ACCOUNT}token_file")
+def _token(address: LeaseAddress) -> str:
+    """The token, read again for each request: the kubelet renews it in its file."""
+    return _text(address.token_file, "the service account's token", f"{_NO_ACCOUNT}token_file")
 
 
 def _text(path: Path, what: str, remedy: str) -> str:
@@ -108,24 +111,24 @@ def _text(path: Path, what: str, remedy: str) -> str:
     return text
 
 
-def _context(place: Place) -> ssl.SSLContext | None:
-    if place.ca_file is None:
+def _context(address: LeaseAddress) -> ssl.SSLContext | None:
+    if address.ca_file is None:
         return None
     try:
-        return ssl.create_default_context(cafile=str(place.ca_file))
+        return ssl.create_default_context(cafile=str(address.ca_file))
     except OSError as error:  # an SSLError is one too
         raise CoordinationDenied(
-            f"coordination: the CA of the API server can't be read from {place.ca_file}: "
+            f"coordination: the CA of the API server can't be read from {address.ca_file}: "
             f"{error.strerror or 'it holds no certificate'}; {_NO_ACCOUNT}ca_file"
         ) from None
 
 
 class LeaseApi:
-    """Raises CoordinationError and nothing else. Takes nothing of the environment (proxies), and
-    follows no redirect."""
+    """Raises CoordinationError and nothing else. Ignores the environment (proxies), and follows no
+    redirect."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, address: LeaseAddress) -> None:
+        self.address = address
         self._client: httpx.AsyncClient | None = None
 
     async def aclose(self) -> None:
@@ -134,19 +137,19 @@ class LeaseApi:
             await client.aclose()
 
     async def get(self, deadline: float) -> Lease | None:
-        """None where there is none. `deadline` in seconds is of the whole request."""
-        answer = await self._send("GET", f"{self.place.collection}/{self.place.name}", deadline)
+        """The Lease, or None if there is none. `deadline` limits the whole request, in seconds."""
+        answer = await self._send("GET", f"{self.address.collection}/{self.address.name}", deadline)
         if answer.status == 404:
             return None
         return self._lease(answer, "get")
 
     async def write(self, write: Write, deadline: float) -> Lease:
-        """Raises CoordinationConflict where it is not as `write` takes it to be."""
-        body = document(self.place.namespace, self.place.name, write.spec, write.former)
+        """Raises CoordinationConflict if the Lease is not the one that `write` replaces."""
+        body = document(self.address.namespace, self.address.name, write.spec, write.former)
         if write.former is None:
-            answer = await self._send("POST", self.place.collection, deadline, body)
+            answer = await self._send("POST", self.address.collection, deadline, body)
             return self._lease(answer, "create")
-        url = f"{self.place.collection}/{self.place.name}"
+        url = f"{self.address.collection}/{self.address.name}"
         answer = await self._send("PUT", url, deadline, body)
         return self._lease(answer, "update")
 
@@ -162,30 +165,30 @@ class LeaseApi:
     async def _once(
         self, method: str, url: str, deadline: float, body: dict[str, Any] | None
     ) -> _Answer:
-        headers = {"Authorization": f"Bearer {_token(self.place)}"}
+        headers = {"Authorization": f"Bearer {_token(self.address)}"}
         try:
             async with asyncio.timeout(deadline):
                 client = self._client = self._client or self._open()
                 async with client.stream(method, url, headers=headers, json=body) as answer:
-                    content = bytearray()
-                    async for chunk in answer.aiter_bytes():
-                        content += chunk
-                        if len(content) > _LARGEST:
-                            raise self._unavailable("an answer of more than 1 MiB")
-                    after = _seconds(answer.headers.get("retry-after"))
-                    return _Answer(answer.status_code, bytes(content), after)
+                    content = Body(_LARGEST)
+                    async for piece in answer.aiter_bytes():
+                        content.add(piece)
+                    after = retry_after(answer.headers, _LONGEST_AFTER)
+                    return _Answer(answer.status_code, content.content, after)
+        except TooLarge as error:
+            raise self._unavailable(str(error)) from None
         except TimeoutError:
             # Whatever made it hang may hold on to this connection.
             await self.aclose()
             raise self._unavailable(f"no answer within {deadline:g} s") from None
         except httpx.HTTPError as error:
-            # With a CA that was renewed, only a context of its own helps.
+            # After a renewal of the CA, only a new context helps.
             await self.aclose()
             said = cause(error) or f"the connection broke off ({type(error).__name__})"
             raise self._unavailable(said) from None
 
     def _open(self) -> httpx.AsyncClient:
-        context = _context(self.place)
+        context = _context(self.address)
         return httpx.AsyncClient(
             verify=context or True,
             trust_env=False,
@@ -204,28 +207,21 @@ class LeaseApi:
                     "the answer is no Lease; is coordination.url the API server's?"
                 ) from None
         if status == 409:
-            raise CoordinationConflict(f"{self.place}: it was written by another meanwhile")
+            raise CoordinationConflict(f"{self.address}: it was written by another meanwhile")
         if status == 429 or status >= 500:
             raise self._unavailable(f"HTTP {status}", answer.after)
         raise self._denied(status, verb)
 
     def _denied(self, status: int, verb: str) -> CoordinationError:
         remedy = {
-            401: f"the API server doesn't know the token in {self.place.token_file}",
+            401: f"the API server doesn't know the token in {self.address.token_file}",
             403: f"the service account may not {verb} it; its Role needs the verbs get and update "
-            f"on leases of coordination.k8s.io with the name {self.place.name}, and create",
-            404: f"there is no namespace {self.place.namespace}",
+            f"on leases of coordination.k8s.io with the name {self.address.name}, and create",
+            404: f"there is no namespace {self.address.namespace}",
         }.get(status, f"the API server refuses to {verb} it")
-        return CoordinationDenied(f"{self.place}: {remedy} (HTTP {status})")
+        return CoordinationDenied(f"{self.address}: {remedy} (HTTP {status})")
 
     def _unavailable(self, reason: str, after: float | None = None) -> CoordinationUnavailable:
         return CoordinationUnavailable(
-            f"{self.place}: the API server at {self.place.url}: {reason}", after
+            f"{self.address}: the API server at {self.address.url}: {reason}", after
         )
-
-
-def _seconds(after: str | None) -> float | None:
-    """The API server sends whole seconds."""
-    if after is None or not after.isascii() or not after.isdigit():
-        return None
-    return min(_LONGEST_AFTER, float(after))

@@ -1,6 +1,6 @@
-"""Who leads, decided without touching anything: seconds of a monotonic clock are arguments.
+"""Decides who leads, without I/O. Times are arguments, in seconds of a monotonic clock.
 
-What this process does counts from when it was sent; what another did, from when it was seen.
+Our own actions count from when they were sent; those of others, from when they were seen.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from rotator.coordination.lease import Lease, Spec, timestamp
 
 AUTHORITY = 2 / 3
-"""Of the lease: how long after the sending of a renewal its holder may start something."""
+"""Share of the lease: how long after sending a renewal its holder may start something."""
 RENEWALS = 6
-"""In one lease, and how many requests may hang after each other in it."""
+"""Requests that may hang one after another within one lease."""
 LONGEST_POLL = 1.5
-"""Seconds between two looks of a follower: part of the time that a takeover takes."""
+"""Seconds between two looks of a follower. They are part of the time that a takeover takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Replace `former`, which was seen last; None: create it."""
+    """Replace `former`, which was seen last; None: create the Lease."""
 
     spec: Spec
     former: Lease | None
@@ -48,19 +48,19 @@ class _Sent:
 
 @dataclass(slots=True)
 class Election:
-    """What one process knows of the Lease, and what it may do for it."""
+    """What one process knows about the Lease, and what it may do."""
 
     identity: str
     duration: int
-    """Seconds."""
+    """The length of the lease, in seconds."""
     lease: Lease | None = None
-    """As seen last."""
+    """As it was last seen."""
     held: bool = False
-    """`lease` shows what this process wrote. Whether it leads is a matter of time besides."""
+    """`lease` shows what this process wrote. Whether it leads also depends on the time."""
     rival: bool = False
-    """Another was seen renewing it: somebody is alive and leads."""
+    """Another process was seen renewing it, so somebody is alive and leads."""
     _look_at: float | None = 0.0
-    """When to look before anything else is done; None: what is known is good enough to act on."""
+    """When to look before anything else; None: what is known is good enough to act on."""
     _poll_at: float = 0.0
     _renew_at: float = 0.0
     _leads_from: float = 0.0
@@ -68,8 +68,9 @@ class Election:
     _changed_at: float = 0.0
     """When the present spec was first seen."""
     _sent: dict[str, _Sent] = field(default_factory=dict)
-    """By the time of renewal that they hold: the write that `lease` shows, and later ones whose
-    fate is not known. A holder's name proves nothing, since two processes may have the same."""
+    """Writes by the renewal time that they hold: the one that `lease` shows, and later ones with an
+    unknown outcome. The name of the holder proves nothing, since two processes may have the
+    same."""
     _last_stamp: datetime | None = None
 
     @property
@@ -82,14 +83,14 @@ class Election:
 
     @property
     def until(self) -> float:
-        """When authority ends, or ended."""
+        """When authority ends or ended."""
         return self._until if self.held else 0.0
 
     def leads(self, now: float) -> bool:
         return self.held and self._leads_from <= now < self._until
 
     def step(self, now: float, wall: datetime) -> Step:
-        """What to do now. A Write counts as sent, whatever becomes of it."""
+        """What to do now. A Write counts as sent, whatever happens to it."""
         if self._look_at is not None:
             return Look() if now >= self._look_at else self._wait(now, self._look_at)
         if self.held:
@@ -101,13 +102,13 @@ class Election:
         return Look() if now >= self._poll_at else self._wait(now, self._poll_at, self._expires)
 
     def _wait(self, now: float, *moments: float) -> Wait:
-        """Until the first of these, and of those at which leading begins or ends."""
+        """Waits until the first of these, or until leading begins or ends."""
         edges = (self._leads_from, self._until) if self.held else ()
         return Wait(min(moment for moment in (*moments, *edges) if moment > now) - now)
 
     @property
     def _expires(self) -> float:
-        """By what its holder promised, whose lease may be of another length than ours."""
+        """When the lease of another holder ends. Its length may differ from ours."""
         promised = self.lease.spec.seconds if self.lease else None
         return self._changed_at + (promised or self.duration)
 
@@ -125,7 +126,7 @@ class Election:
         return self._write(spec, self.lease, now)
 
     def release(self, wall: datetime) -> Write | None:
-        """After all work has ended; None where there is nothing to release. Leads no more."""
+        """Stops leading, after all work has ended. Returns None if there is nothing to release."""
         if not self.held:
             return None
         former, stamp = self._known(), self._stamp(wall)
@@ -142,7 +143,8 @@ class Election:
         return self.lease
 
     def _stamp(self, wall: datetime) -> str:
-        """Unlike any before it, so that it tells which write a Lease shows."""
+        """A time of renewal that no earlier write had, so that it identifies the write that a Lease
+        shows."""
         if self._last_stamp is not None and wall <= self._last_stamp:
             wall = self._last_stamp + timedelta(microseconds=1)
         self._last_stamp = wall
@@ -151,7 +153,7 @@ class Election:
     # What came of it
 
     def seen(self, lease: Lease | None, now: float) -> None:
-        """The answer to a Look or a Write, and when it came; None: there is no Lease."""
+        """A Look or a Write was answered at `now`; None: there is no Lease."""
         former, self.lease = self.lease, lease
         self._look_at, self._poll_at = None, now + self.poll
         if lease is None:
@@ -173,9 +175,9 @@ class Election:
         self._sent.clear()
 
     def _own(self, sent: _Sent, now: float) -> None:
-        """Counts from when it was sent, also where its own answer was lost."""
+        """Leading counts from when the write was sent, even if its own answer was lost."""
         if sent.creates and not self.held:
-            # Whoever held a Lease that was deleted may not know it yet, and leads for so long.
+            # The holder of a deleted Lease may not know yet, and leads until it ends.
             self._leads_from = now + AUTHORITY * self.duration
         elif not self.held:
             self._leads_from = 0.0
@@ -192,5 +194,6 @@ class Election:
         )  # so that a server that only conflicts is not beset
 
     def doubt(self, now: float, after: float | None = None) -> None:
-        """No answer that can be trusted: look again, after `after` seconds if it asks for them."""
+        """There is no answer to trust: look again, after `after` seconds if the server asks for
+        that."""
         self._look_at = now + (self.duration / 15 if after is None else after)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rotator.clock import either
 from rotator.config.coordination import LeaseCoordination
-from rotator.coordination.api import LeaseApi, Place, locate
+from rotator.coordination.api import LeaseAddress, LeaseApi, locate
 from rotator.coordination.election import Election, Look, Wait, Write
 from rotator.coordination.lease import Lease
 from rotator.coordination.term import Term
@@ -26,8 +26,8 @@ from rotator.ports import Clock
 log = logging.getLogger(__name__)
 
 _RELEASE = 0.6
-"""Seconds for the last renewal, and for giving the Lease back. Whoever waits for it takes over
-without, only later."""
+"""Seconds for the last renewal and for giving the Lease back. If they don't suffice, the next
+leader takes over later."""
 
 
 @dataclass(slots=True)
@@ -38,13 +38,13 @@ class Elector:
     election: Election
     clock: Clock
     terms: asyncio.Queue[Term] = field(default_factory=asyncio.Queue)
-    """Each for which this process leads, when it begins."""
+    """One term for each time that this process leads."""
     trouble: CoordinationError | None = None
     """Why the Lease can't be read or written now."""
     reached: bool = False
-    """Whether the API server ever told who leads."""
+    """Whether the API server has ever said who leads."""
     turned_at: float = 0.0
-    """When the loop last went round, by the monotonic clock."""
+    """When the loop last turned, by the monotonic clock."""
     _term: Term | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _followed: str = ""
@@ -52,7 +52,7 @@ class Elector:
 
     @property
     def holder(self) -> str:
-        """Empty: nobody, as far as this process knows."""
+        """The present leader; empty if this process knows of none."""
         return self.election.lease.spec.holder if self.election.lease else ""
 
     @property
@@ -62,11 +62,11 @@ class Elector:
 
     @property
     def overdue(self) -> float:
-        """Seconds without a turn of the loop, after which it hangs."""
+        """Seconds without a turn of the loop after which it counts as hung."""
         return 2.0 * self.election.duration + 30.0
 
     async def run(self) -> None:
-        """Returns after `stop`; until then, whatever the API server does, it goes on."""
+        """Takes part until `stop`, whatever the API server does."""
         while not self._stopping.is_set():
             now = self.turned_at = self.clock.monotonic()
             step = self.election.step(now, self.clock.now())
@@ -90,7 +90,7 @@ class Elector:
             election.doubt(self.clock.monotonic(), election.duration / 3)
         except CoordinationUnavailable as trouble:
             self._troubled(trouble)
-            # A leader that waits for too long leads no more.
+            # A leader that waits for too long stops leading.
             after = trouble.after
             if after is not None and election.held:
                 after = min(after, election.duration / 3)
@@ -100,32 +100,32 @@ class Elector:
             self._answered()
 
     def _troubled(self, error: CoordinationError) -> None:
-        """Said once: it would be the same every few seconds."""
+        """Logs a problem once, instead of every few seconds."""
         if str(self.trouble) != str(error):
-            place = {"lease": str(self.api.place), "reason": str(error)}
-            log.warning("coordination.failed", extra=place)
+            fields = {"lease": str(self.api.address), "reason": str(error)}
+            log.warning("coordination.failed", extra=fields)
         self.trouble = error
 
     def _answered(self) -> None:
         if self.trouble is not None:
-            log.info("coordination.answers", extra={"lease": str(self.api.place)})
+            log.info("coordination.answers", extra={"lease": str(self.api.address)})
         self.trouble, self.reached = None, True
         if self._followed != self.holder and not self.election.held:
             self._followed = self.holder
             self._follows(self.election.lease)
 
     def _follows(self, lease: Lease | None) -> None:
-        """Another holds it now, or nobody does."""
+        """Another process holds the Lease now, or none does."""
         if lease is None or not lease.spec.holder:
             return
-        place = {"lease": str(self.api.place), "holder": lease.spec.holder}
-        log.info("leader.follows", extra=place)
+        fields = {"lease": str(self.api.address), "holder": lease.spec.holder}
+        log.info("leader.follows", extra=fields)
         if not lease.ours:
-            reason = {"reason": stranger(self.api.place, lease.spec.holder)}
-            log.warning("coordination.stranger", extra=place | reason)
+            reason = {"reason": stranger(self.api.address, lease.spec.holder)}
+            log.warning("coordination.stranger", extra=fields | reason)
 
     def resign(self) -> None:
-        """Lead no more, and go on holding the Lease: what is under way may end before another
+        """Stops leading but keeps the Lease, so that work in progress ends before another process
         begins."""
         self._resigned = True
         if self._term is not None:
@@ -143,7 +143,9 @@ class Elector:
         if leads:
             self._followed = ""
             self._term = Term(self.clock, self.election.until)
-            log.info("leader.elected", extra={"lease": str(self.api.place), "holder": self.holder})
+            log.info(
+                "leader.elected", extra={"lease": str(self.api.address), "holder": self.holder}
+            )
             self.terms.put_nowait(self._term)
 
     def _deposed(self, term: Term) -> None:
@@ -152,36 +154,37 @@ class Elector:
         reason = str(self.trouble or "it was not renewed in time")
         if not self.election.held:
             reason = f"{self.holder} holds it now" if self.holder else "it was deleted"
-        place = {"lease": str(self.api.place), "reason": reason}
-        log.warning("leader.deposed", extra=place)
+        fields = {"lease": str(self.api.address), "reason": reason}
+        log.warning("leader.deposed", extra=fields)
 
     async def release(self) -> None:
-        """After all work has ended: another may take over at once."""
+        """Releases the Lease after all work has ended, so that another process takes over at
+        once."""
         write = self.election.release(self.clock.now())
         if write is None:
             return
         try:
             await self.api.write(write, _RELEASE)
         except CoordinationError as error:
-            place = {"lease": str(self.api.place), "reason": str(error)}
-            log.warning("leader.not_released", extra=place)
+            fields = {"lease": str(self.api.address), "reason": str(error)}
+            log.warning("leader.not_released", extra=fields)
             return
-        log.info("leader.released", extra={"lease": str(self.api.place)})
+        log.info("leader.released", extra={"lease": str(self.api.address)})
 
     def stop(self) -> None:
         self._stopping.set()
 
 
-def stranger(place: Place, holder: str) -> str:
-    """Of a Lease that another kind of program seems to use."""
+def stranger(address: LeaseAddress, holder: str) -> str:
+    """Explains that another kind of program seems to use this Lease."""
     return (
-        f"{place} is held by {holder}, and no rotator made it: if it belongs to something else, "
+        f"{address} is held by {holder}, and no rotator made it: if it belongs to something else, "
         "set another coordination.name"
     )
 
 
 def elector(config: LeaseCoordination, clock: Clock) -> Elector:
-    """Raises CoordinationDenied where something is missing that a pod has."""
+    """Makes an elector. Raises CoordinationDenied if something is missing that a pod has."""
     api = LeaseApi(locate(config))
     identity = config.identity or socket.gethostname()
     return Elector(api, Election(identity, int(config.lease_duration.total_seconds())), clock)
@@ -189,7 +192,8 @@ def elector(config: LeaseCoordination, clock: Clock) -> Elector:
 
 @asynccontextmanager
 async def standing(candidate: Elector) -> AsyncIterator[asyncio.Task[None]]:
-    """In the election; at the end the Lease is given back. The task ends only by a crash."""
+    """Takes part in the election, and gives the Lease back at the end. Only a crash ends the task
+    early."""
     loop = asyncio.create_task(candidate.run(), name="election")
     try:
         yield loop
@@ -200,8 +204,8 @@ async def standing(candidate: Elector) -> AsyncIterator[asyncio.Task[None]]:
             loop.cancel()
             await asyncio.wait({loop})
             reason = "the last renewal was not answered in time"
-            place = {"lease": str(candidate.api.place), "reason": reason}
-            log.warning("leader.not_released", extra=place)
+            fields = {"lease": str(candidate.api.address), "reason": reason}
+            log.warning("leader.not_released", extra=fields)
         else:
             await candidate.release()
         await candidate.api.aclose()

@@ -1,4 +1,4 @@
-"""Leading for the time of one command."""
+"""Leads for the duration of one command."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _TOLD_AFTER = 1.5
 async def leading_once(
     config: CoordinationConfig, clock: Clock, tell: Callable[[str], None]
 ) -> AsyncIterator[Term]:
-    """Waits for as long as a Lease of somebody who died takes to expire, and no longer; `tell` is
-    called with a line where that takes longer than a person would look on in silence.
+    """Leads, after waiting at most as long as the Lease of a dead process takes to expire. Calls
+    `tell` with a line if that takes so long that a person would wonder.
 
-    Raises NotLeading where another process leads, and CoordinationError where nobody can tell.
+    Raises NotLeading if another process leads, and CoordinationError if that can't be found out.
     """
     if isinstance(config, NoCoordination):
         yield Term(clock)
@@ -59,11 +59,11 @@ async def _first_term(
                 raise candidate.trouble
             if not told and clock.monotonic() > began + _TOLD_AFTER:
                 held = f", held by {candidate.holder}" if candidate.holder else ""
-                tell(f"waiting for {candidate.api.place}{held}; {candidate.overdue:g} s at most")
+                tell(f"waiting for {candidate.api.address}{held}; {candidate.overdue:g} s at most")
                 told = True
             if clock.monotonic() > given_up_at:
                 raise candidate.trouble or CoordinationUnavailable(
-                    f"{candidate.api.place}: nobody renews it, and it can't be taken"
+                    f"{candidate.api.address}: nobody renews it, and it can't be taken"
                 )
         return term.result()
     finally:
@@ -71,7 +71,7 @@ async def _first_term(
 
 
 async def examine(config: CoordinationConfig) -> tuple[Finding, ...]:
-    """Whether the Lease can be read, and whose it is. Writes nothing."""
+    """Whether the Lease can be read, and who holds it. Writes nothing."""
     if isinstance(config, NoCoordination):
         return ()
     try:
@@ -82,11 +82,11 @@ async def examine(config: CoordinationConfig) -> tuple[Finding, ...]:
     try:
         lease = await api.get(_PATIENCE)
     except CoordinationError as error:
-        return (Finding(f"read {api.place}", str(error)),)
+        return (Finding(f"read {api.address}", str(error)),)
     finally:
         await api.aclose()
     if lease is None:
-        return (Finding(f"read {api.place} (absent: the first leader makes it)", ""),)
+        return (Finding(f"read {api.address} (absent: the first leader makes it)", ""),)
     holder = lease.spec.holder
-    odd = stranger(api.place, holder) if holder and not lease.ours else ""
-    return (Finding(f"read {api.place} (held by {holder or 'nobody'})", odd),)
+    odd = stranger(api.address, holder) if holder and not lease.ours else ""
+    return (Finding(f"read {api.address} (held by {holder or 'nobody'})", odd),)

@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 LABEL = "app.kubernetes.io/managed-by"
-"""Tells our Leases from those of others."""
+"""The label that marks our Leases."""
 
 
 class NotALease(Exception):
-    """JSON of another shape."""
+    """The JSON has another shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What holders write. Times are kept as they are written: they are compared, never measured."""
+    """What holders write. Times are kept as text: they are compared, never measured."""
 
     holder: str = ""
     """Empty: released, or never held."""
@@ -37,21 +37,21 @@ class Lease:
     version: str
     """The resource version."""
     metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    """All of it, so that what others wrote there (owners, labels) is sent back as it is."""
+    """All of it, so that what others wrote there (owners, labels) is sent back unchanged."""
 
     @property
     def ours(self) -> bool:
-        """Whether some rotator made it."""
+        """Whether a rotator made it."""
         return bool(_labels(self).get(LABEL) == "rotator")
 
 
 def timestamp(moment: datetime) -> str:
-    """With six decimals: with none or with nine, the API server answers 400."""
+    """RFC 3339 with six decimals. With none or nine, the API server answers 400."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def parse(document: Any) -> Lease:
-    """Raises NotALease."""
+    """A Lease from JSON. Raises NotALease."""
     meta = _mapping(document, "metadata")
     spec = _mapping(document, "spec", absent_ok=True)
     uid, version = meta.get("uid"), meta.get("resourceVersion")
@@ -73,8 +73,8 @@ def parse(document: Any) -> Lease:
 
 
 def document(namespace: str, name: str, spec: Spec, former: Lease | None) -> dict[str, Any]:
-    """What is sent. To replace `former` it carries its uid and its resource version: without the
-    uid, a PUT makes a Lease anew that was deleted meanwhile."""
+    """The JSON that is sent. To replace `former` it carries its uid and resource version: without
+    the uid, a PUT would recreate a Lease that was deleted meanwhile."""
     metadata: dict[str, Any] = {"namespace": namespace, "name": name}
     if former is not None:
         metadata |= former.metadata

@@ -1,4 +1,4 @@
-"""The time for which this process may write."""
+"""The time during which this process may write."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from rotator.ports import Clock
 
 
 class Term(asyncio.Event):
-    """Set once it is over; what holds one starts nothing any more then.
+    """A term of leading. It is set once it is over, and nothing may start after that.
 
-    It goes by the clock too: a process that was stopped and goes on finds its term over at its
-    first look, before any timer of its own could tell it.
+    It checks the clock too: a process that was stopped and goes on finds its term over at its first
+    look, before any of its timers fire.
     """
 
     def __init__(self, clock: Clock, until: float = float("inf")) -> None:
@@ -26,7 +26,7 @@ class Term(asyncio.Event):
         return super().is_set() or self._clock.monotonic() >= self._until
 
     def extend(self, until: float) -> None:
-        """One that is over stays so."""
+        """Changes the end. A term that is over stays over."""
         if self.is_set():
             return
         self._until = until

@@ -124,7 +124,7 @@ async def wired(path: Path, config: Config) -> AsyncIterator[Daemon]:
         seen.metrics.configured(config)
         seen.metrics.reloaded(successful=True)
         if candidate is not None:
-            seen.metrics.coordinated(str(candidate.api.place))
+            seen.metrics.coordinated(str(candidate.api.address))
         await restore_metrics(seen.metrics, ledger, config)
         stack.push_async_callback(notifier.aclose)
         notifier.configure(config)

@@ -1,4 +1,4 @@
-"""httpx without what a daemon has no use for, and its errors in plain words."""
+"""httpx without the parts that a daemon doesn't need, and its errors in plain words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["cause", "httpx"]
 
 
 def cause(error: BaseException) -> str | None:
-    """What the operating system or TLS says, never the request; None where they say nothing."""
+    """What the operating system or TLS says, never the request; None if they say nothing."""
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, ssl.SSLCertVerificationError):

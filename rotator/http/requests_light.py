@@ -1,4 +1,4 @@
-"""requests without what nobody here has a use for."""
+"""requests without the parts that nobody here needs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Telling people, by webhooks: decide what is news, write it, send it until it arrives.
+"""Tells people of failures, by webhooks: decides what is news, writes it, sends it until it
+arrives.
 
     RunFinished ─→ decisions (is it news?) ─→ message ─→ courier (queue, retries) ─→ receiver (POST)
 
-A notifier is an observer: it takes what every observer sees, and returns at once. The daemon alone
-has one; `rotator rotate` tells the person who typed it.
+A notifier is an observer: it gets the same events as every observer, and returns at once. Only the
+daemon has one; `rotator rotate` talks to the person who typed it.
 """

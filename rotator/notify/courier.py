@@ -1,4 +1,4 @@
-"""A bounded queue to one webhook, and whoever empties it. A receiver that hangs delays no other."""
+"""A bounded queue to one webhook, and the task that empties it. A slow receiver delays no other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rotator.clock import either
+from rotator.http.retry import Backoff
 from rotator.model.events import Notified
 from rotator.notify.message import Notification
 from rotator.notify.receiver import Again, Answer, Arrived, Never, Receiver
@@ -16,25 +17,20 @@ from rotator.ports import Clock, Observer
 MOST_WAITING = 100
 MOST_ATTEMPTS = 12
 LONGEST_TRIED = 1800.0
-"""Seconds from the first attempt, after which nobody wants to read it any more."""
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 300.0
-
-
-def pause(attempt: int, after: float | None) -> float:
-    """Seconds after the attempt of this number; a receiver that asks for more gets it."""
-    return max(after or 0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1)))
+"""Seconds after the first attempt at which a notification is given up as too old."""
+BACKOFF = Backoff(first=1.0, longest=300.0)
 
 
 @dataclass(slots=True)
 class Courier:
-    """One at a time and in order: `recovered` never comes before the `failed` that it ends."""
+    """Delivers one at a time and in order: `recovered` never comes before the `failed` that it
+    ends."""
 
     receiver: Receiver
     clock: Clock
     observe: Observer
     lost: Callable[[Notification], None] = lambda _: None
-    """Called for each that never arrives."""
+    """Called with each notification that never arrives."""
     _waiting: deque[Notification] = field(default_factory=deque)
     _at_work_on: Notification | None = None
     _full: bool = False
@@ -47,7 +43,8 @@ class Courier:
         self._task = asyncio.create_task(self._run(), name=self.receiver.key)
 
     def put(self, notification: Notification) -> None:
-        """Returns at once. Where too many wait, the oldest goes: the newest says how things are."""
+        """Queues a notification and returns at once. If the queue is full, the oldest is
+        dropped."""
         if len(self._waiting) >= MOST_WAITING:
             said = "" if self._full else f"more than {MOST_WAITING} wait for this webhook"
             self._full = True
@@ -56,11 +53,11 @@ class Courier:
         self._wake.set()
 
     def hurry(self) -> None:
-        """From now on each is tried once, or once more, without a pause."""
+        """From now on each is tried at most once more, without a pause."""
         self._hurried.set()
 
     def finish(self) -> None:
-        """Nothing more comes: it ends after what waits."""
+        """Nothing more comes: the task ends after it has sent what waits."""
         self.hurry()
         self._finishing = True
         self._wake.set()
@@ -70,7 +67,7 @@ class Courier:
         return self._task is None or self._task.done()
 
     async def aclose(self, grace: float) -> None:
-        """After `grace` seconds, what is left is dropped."""
+        """Ends the task. What is left after `grace` seconds is dropped."""
         self.finish()
         if self._task is not None:
             _, late = await asyncio.wait({self._task}, timeout=grace)
@@ -84,9 +81,15 @@ class Courier:
         for index, notification in enumerate(left):
             said = f"rotator ends, and {len(left)} had not arrived" if index == 0 else ""
             self._give_up(notification, "dropped", said)
-        await self.receiver.aclose()
 
     async def _run(self) -> None:
+        try:
+            await self._empty()
+        finally:
+            # Here, since nobody waits for a courier that ends after a reload.
+            await self.receiver.aclose()
+
+    async def _empty(self) -> None:
         while True:
             while self._waiting:
                 self._at_work_on = self._waiting.popleft()
@@ -110,7 +113,7 @@ class Courier:
                     self._give_up(notification, "failed", reason, attempt)
                     return
                 case Again(reason, after):
-                    wait = pause(attempt, after)
+                    wait = max(after or 0.0, BACKOFF.pause(attempt))
                     over = self.clock.monotonic() + wait - began > LONGEST_TRIED
                     if over or attempt >= MOST_ATTEMPTS or self._hurried.is_set():
                         self._give_up(notification, "failed", reason, attempt)

@@ -1,4 +1,4 @@
-"""What is news, and what was said already. Pure: time and memory are arguments."""
+"""Decides what is news, given what was said already. Pure: time and memory are arguments."""
 
 from __future__ import annotations
 
@@ -13,45 +13,46 @@ from rotator.model.events import Occasion
 from rotator.model.run import Outcome, Result, Run, RunResult
 
 AGAIN_AFTER = timedelta(hours=24)
-"""A failure that lasts is told once more after this."""
+"""A failure that lasts is announced again after this time."""
 WORTH_TELLING = frozenset({Result.FAILED, Result.ROLLED_BACK})
 _BAD = frozenset({RunResult.FAILED, RunResult.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A run that is over, with what of its outcomes a person wants to read."""
+class FinishedRun:
+    """A run that has finished, with those of its outcomes that a person wants to read."""
 
     run: Run
     troubles: tuple[Outcome, ...] = ()
-    """Those that are WORTH_TELLING."""
+    """The outcomes that are WORTH_TELLING."""
     matched: int | None = None
-    """Connections of the plan; None: it never came to one."""
+    """Connections of the plan; None: there was no plan."""
     remedy: str = ""
     """What a person does next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The failure of a rotation that was told last, and lasts."""
+    """The last failure of a rotation that was announced, and that still lasts."""
 
     failure: str
-    """Its digest: equal where nothing has changed but times and ids of requests."""
+    """A digest of the failure. It stays the same if only times and ids of requests change."""
     at: datetime
     run: str
-    """That it was told of."""
+    """The id of the run that was announced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     occasions: tuple[Occasion, ...]
-    """The first of these that a webhook takes is what it is told; none: nothing is."""
+    """What the run is an occasion for. A webhook gets the first one that it subscribes to, if
+    any."""
     told: Told | None
-    """What to remember."""
+    """What to remember for the next run."""
 
 
-def decide(ended: Ended, told: Told | None) -> Decision:
-    """`told` is what is remembered of this rotation."""
+def decide(ended: FinishedRun, told: Told | None) -> Decision:
+    """`told` is what is remembered about this rotation."""
     run = ended.run
     if run.result is RunResult.SUCCEEDED:
         return Decision((Occasion.RECOVERED,) if told else (), None)
@@ -75,12 +76,12 @@ _VOLATILE = re.compile(
 
 
 def gist(reason: str) -> str:
-    """Without what differs from run to run while nothing has changed."""
-    # As the ledger gives it back, where it can't store it as it is.
+    """The reason without the parts that differ from run to run while nothing has changed."""
+    # The ledger stores surrogates like this, and the digest must stay the same.
     return _VOLATILE.sub("…", reason.encode("utf-8", "backslashreplace").decode())
 
 
-def digest(ended: Ended) -> str:
+def digest(ended: FinishedRun) -> str:
     places = sorted(
         (outcome.target, outcome.connection, str(outcome.result), gist(outcome.reason))
         for outcome in ended.troubles
@@ -94,23 +95,25 @@ def digest(ended: Ended) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """A failure that the ledger knows of."""
+    """A failure that the ledger holds."""
 
     last: Run
     since: datetime
-    """When the first of the failures in a row was over."""
+    """When the first of the failures in a row finished."""
 
     def told(self, troubles: Iterable[Outcome]) -> Told:
-        """As the process before this one will have told it: at once, and every AGAIN_AFTER."""
+        """What the former process will have announced: the failure at once, and again every
+        AGAIN_AFTER."""
         found = tuple(outcome for outcome in troubles if outcome.result in WORTH_TELLING)
         lasted = (self.last.finished_at or self.since) - self.since
         at = self.since + lasted // AGAIN_AFTER * AGAIN_AFTER
-        return Told(digest(Ended(self.last, found)), at, self.last.id)
+        return Told(digest(FinishedRun(self.last, found)), at, self.last.id)
 
 
 def lasting(runs: Iterable[Run]) -> Lasting | None:
-    """`runs` of one rotation, the newest first. None where the last one that says something of the
-    rotation was fine. A command's runs were told to the person who typed it, and to nobody else."""
+    """The failure that lasts, from `runs` of one rotation with the newest first; None if there is
+    none. A command's runs are left out: the person who typed it was the only one who heard of
+    them."""
     last: Run | None = None
     since: datetime | None = None
     for run in runs:

@@ -1,4 +1,4 @@
-"""Whether webhooks could be told, without telling them anything."""
+"""Checks whether webhooks could be called, without calling them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rotator.notify.receiver import NO_URL
 
 
 def examine(webhook: WebhookConfig, key: str) -> Iterator[Finding]:
-    """Of variables and files; secrets of sources are examined there. None of it is required:
-    rotator rotates without."""
+    """Checks variables and files. Secrets of sources are examined with their source. None of it is
+    required: rotator rotates without webhooks."""
     for name, reference in (("url", webhook.url), ("secret", webhook.secret)):
         if not isinstance(reference, (FromEnv, FromFile)):
             continue

@@ -1,6 +1,7 @@
-"""What is sent: JSON of a stable schema, whose `text` Slack and its like show as it is.
+"""The body that is sent: JSON of a stable schema, with a `text` that Slack and others show as it
+is.
 
-The schema is described in deploy/notifications.md; keys are only ever added to it.
+deploy/notifications.md describes the schema. Keys are only ever added to it.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from datetime import UTC, datetime
 
 from rotator.model.events import Occasion
 from rotator.model.run import Outcome, Result, RunResult
-from rotator.notify.decisions import Ended
+from rotator.notify.decisions import FinishedRun
 
 VERSION = 1
 MOST_CONNECTIONS = 20
-"""In `connections`; `connections_total` counts all."""
+"""The most entries of `connections`; `connections_total` counts all."""
 _MOST_IN_TEXT = 3
 _LONGEST = 500
-"""Characters of one reason."""
+"""The most characters of one reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Rendered once: every attempt sends the same bytes, to every webhook."""
+    """A notification, rendered once: every attempt sends the same bytes to every webhook."""
 
     id: str
     occasion: Occasion
@@ -35,10 +36,10 @@ class Notification:
     body: bytes = field(repr=False)
 
 
-def notification(ended: Ended, occasion: Occasion, targets: Sequence[str]) -> Notification:
-    """`targets` are those of the rotation."""
+def notification(ended: FinishedRun, occasion: Occasion, targets: Sequence[str]) -> Notification:
+    """`targets` are the targets of the rotation."""
     run = ended.run
-    # Made of the run and nothing else, so that whoever gets it twice can tell.
+    # Made from the run alone, so that a receiver recognises a copy.
     of_it = f"{run.id}-{occasion}"
     chosen = _chosen(ended, occasion)
     content = {
@@ -68,8 +69,9 @@ def notification(ended: Ended, occasion: Occasion, targets: Sequence[str]) -> No
     return Notification(of_it, occasion, run.rotation, run.id, body)
 
 
-def _chosen(ended: Ended, occasion: Occasion) -> list[Outcome]:
-    """What was rolled back first, where that is the news; else in the order of their names."""
+def _chosen(ended: FinishedRun, occasion: Occasion) -> list[Outcome]:
+    """Rolled back connections first if a rollback is the news, and failed ones if not; then by
+    name."""
     first = Result.ROLLED_BACK if occasion is Occasion.ROLLED_BACK else Result.FAILED
     return sorted(
         ended.troubles,
@@ -77,7 +79,7 @@ def _chosen(ended: Ended, occasion: Occasion) -> list[Outcome]:
     )
 
 
-def _text(ended: Ended, occasion: Occasion, chosen: list[Outcome]) -> str:
+def _text(ended: FinishedRun, occasion: Occasion, chosen: list[Outcome]) -> str:
     run = ended.run
     if occasion is Occasion.RECOVERED:
         counted = ", ".join(f"{count} {result}" for result, count in run.counts.items())
@@ -105,20 +107,23 @@ def _stamp(moment: datetime) -> str:
 
 
 def _line(text: str) -> str:
-    """One line, of what others wrote; halves of surrogate pairs are no text to most receivers."""
+    """One line of text that others wrote, without halves of surrogate pairs."""
     plain = text.encode("utf-8", "backslashreplace").decode()
     line = " ".join("".join(c if c.isprintable() else " " for c in plain).split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def escaped(text: str) -> str:
-    """https://docs.slack.dev/messaging/formatting-message-text#escaping: `<!channel>` would call
-    everybody."""
+    """Escapes what Slack would interpret: `<!channel>` would call everybody.
+
+    https://docs.slack.dev/messaging/formatting-message-text#escaping
+    """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def signature(secret: str, at: int, body: bytes) -> str:
-    """Of X-Rotator-Signature. The time is signed too, so that nobody can send it again later."""
+    """The value of X-Rotator-Signature. The time is signed too, so that a copy can't be sent
+    later."""
     key = secret.encode("utf-8", "surrogatepass")
     made = hmac.new(key, f"{at}.".encode() + body, hashlib.sha256)
     return f"t={at},v1={made.hexdigest()}"

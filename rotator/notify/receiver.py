@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,15 +13,20 @@ from rotator.config.fields import is_webhook_url
 from rotator.config.models import Reference, WebhookConfig
 from rotator.errors import ValueUnavailable
 from rotator.http.httpx_light import cause, httpx
+from rotator.http.retry import retry_after
 from rotator.notify.message import Notification, signature
 from rotator.ports import Clock
 
 Resolve = Callable[[Reference, str], Awaitable[str]]
-"""The value of a reference. Raises ValueUnavailable, which names the key that it is given."""
+"""Returns the value of a reference. Raises ValueUnavailable, which names the key that it is
+given."""
 
 NO_URL = "{key}: what is there is no https://HOST/PATH (http:// only for loopback)"
 PATIENCE = 10.0
-"""Seconds for one attempt, all of it."""
+"""Seconds for one attempt as a whole."""
+_LONGEST_AFTER = 86_400.0
+"""Seconds. A receiver that asks for more than the courier tries is given up, whether it asks for a
+day or a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Worth another try."""
+    """Worth another attempt."""
 
     reason: str
     after: float | None = None
@@ -41,7 +45,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Never:
-    """A clear no: it would be the same the next time."""
+    """A clear refusal: another attempt would get the same."""
 
     reason: str
 
@@ -51,12 +55,12 @@ Answer = Arrived | Again | Never
 
 @dataclass(slots=True)
 class Receiver:
-    """Takes nothing of the environment (proxies, netrc), and follows no redirect: the body would go
-    where nobody said it may."""
+    """Posts to one webhook. It ignores the environment (proxies, netrc) and follows no redirect:
+    the body would go to an address that nobody allowed."""
 
     config: WebhookConfig
     key: str
-    """Of its place in the configuration: `notify[0]`."""
+    """Where it is in the configuration: `notify[0]`."""
     resolve: Resolve = field(repr=False)
     clock: Clock
     patience: float = PATIENCE
@@ -65,7 +69,7 @@ class Receiver:
 
     @property
     def name(self) -> str:
-        """The host where it is known; never more of the URL."""
+        """The host if it is known; never more of the URL."""
         return self._host or self.key
 
     async def aclose(self) -> None:
@@ -74,7 +78,7 @@ class Receiver:
             await client.aclose()
 
     async def post(self, notification: Notification) -> Answer:
-        """Raises nothing that a receiver or the network may cause."""
+        """Makes one attempt. Raises nothing that a receiver or the network may cause."""
         try:
             async with asyncio.timeout(self.patience):
                 url = await self._url()
@@ -87,15 +91,15 @@ class Receiver:
             await self.aclose()
             return Again(f"no answer within {self.patience:g} s")
         except (httpx.HTTPError, OSError) as error:
-            # With a CA that was renewed, only a context of its own helps.
+            # After a renewal of the CA, only a new context helps.
             await self.aclose()
             return Again(cause(error) or _words(error))
         except (httpx.InvalidURL, UnicodeError):
-            # Of hosts that can't be looked up: a label of 70 letters, say.
+            # The host can't be looked up: it has a label of 70 letters, say.
             return Never(f"{self.key}.url has a host that can't be one")
 
     async def _url(self) -> str:
-        """Looked up anew for each attempt: whoever corrects it need not restart anything."""
+        """Looks the URL up for each attempt: after a correction, nothing has to be restarted."""
         given = self.config.url
         key = f"{self.key}.url"
         url = given if isinstance(given, str) else (await self.resolve(given, key)).strip()
@@ -146,7 +150,7 @@ class Receiver:
         if 200 <= status < 300:
             return Arrived()
         if status in {408, 425, 429} or status >= 500:
-            return Again(f"HTTP {status}", self._seconds(headers.get("retry-after")))
+            return Again(f"HTTP {status}", retry_after(headers, _LONGEST_AFTER, self.clock.now()))
         if 300 <= status < 400:
             return Never(
                 f"HTTP {status}: it redirects, and redirects are not followed; "
@@ -155,28 +159,16 @@ class Receiver:
         hint = "; check url and secret" if status in {401, 403, 404, 410} else ""
         return Never(f"HTTP {status}{hint}")
 
-    def _seconds(self, after: str | None) -> float | None:
-        """Seconds or a date: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after"""
-        if after is None:
-            return None
-        if after.isascii() and after.isdigit():
-            return float(after[:9])
-        try:
-            until = email.utils.parsedate_to_datetime(after)
-            return max(0.0, (until - self.clock.now()).total_seconds())
-        except (ValueError, TypeError):  # TypeError: a date without a zone
-            return None
-
 
 def _words(error: Exception) -> str:
-    """Never its own, which may hold the URL."""
+    """The error in our own words: its text may hold the URL."""
     if isinstance(error, httpx.ConnectError):
         return "nobody answers there"
     return f"the connection broke off ({type(error).__name__})"
 
 
 def _host(url: str) -> str | None:
-    """None where it is no URL of a webhook."""
+    """The host; None if it is not the URL of a webhook."""
     try:
         return urlsplit(url).hostname if is_webhook_url(url) else None
     except ValueError:  # of an address in brackets that is none

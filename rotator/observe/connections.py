@@ -1,4 +1,4 @@
-"""The series of each connection, written out when they are asked for."""
+"""The series of each connection, rendered when they are scraped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rotator.model.run import Outcome, Result
 from rotator.observe.text import utf8
 
 PHASES = ("READY", "PENDING", "INVALID_AUTH", "UNREACHABLE")
-"""Always shown for each connection, beside the one that it is in, if that is another."""
+"""Phases that every connection has a series for, besides the one that it is in."""
 
 _PHASE = (
     "rotator_connection_phase",
@@ -35,20 +35,21 @@ _VERIFIED = (
 
 @dataclass(slots=True)
 class Series:
-    """What is known of one connection."""
+    """What is known about one connection."""
 
     rotation: str
-    """The label: who put its credential, or would."""
+    """The label: the rotation that put its credential, or would."""
     listed_by: set[str] = field(default_factory=set)
-    """Rotations whose last look held it; without any it is gone."""
+    """Rotations whose last look found it. Without any, it is gone."""
     phase: str | None = None
     rotated: float | None = None
-    """Seconds since the epoch, as `verified`."""
+    """Seconds since the epoch, like `verified`."""
     verified: float | None = None
     _written: tuple[object, tuple[str, str, str]] | None = None
 
     def lines(self, target: str, connection: str) -> tuple[str, str, str]:
-        """Of each metric, in the order of `collect`; kept, since little changes between scrapes."""
+        """The rendered line of each metric, in the order of `collect`. Kept, since little changes
+        between scrapes."""
         state = (self.rotation, self.phase, self.rotated, self.verified)
         if self._written is None or self._written[0] != state:
             self._written = (state, self._write(_escaped(target), _escaped(connection)))
@@ -74,10 +75,10 @@ class Series:
 
 
 class ConnectionSeries(Collector):
-    """An observer, with plain values rather than child objects: 5,000 connections have 30,000
+    """An observer. It keeps plain values instead of child objects: 5,000 connections have 30,000
     series.
 
-    Any registry can collect it; rotator itself takes `exposition`, which is the same bytes in a
+    Any registry can collect it. rotator itself takes `exposition`, which gives the same bytes in a
     twentieth of the time (measured): a scrape must not hold up a run.
     """
 
@@ -107,7 +108,7 @@ class ConnectionSeries(Collector):
         self._shown = True
 
     def hide(self) -> None:
-        """Another process looks after them from now on; what was seen last grows old here."""
+        """Another process looks at them from now on, so the phases seen here are forgotten."""
         self._shown = False
         for series in self._series.values():
             series.phase = None
@@ -120,13 +121,13 @@ class ConnectionSeries(Collector):
                 series.verified = record.verified_at.timestamp() if record.verified_at else None
 
     def _at(self, target: str, name: str, rotation: str) -> Series:
-        """Made where it is not known yet."""
+        """The connection, created if it is not known yet."""
         series = self._series.setdefault((target, name), Series(rotation))
         series.listed_by.add(rotation)
         return series
 
     def _listed(self, event: Listed) -> None:
-        """What the rotation matched in these targets before, and doesn't now, is gone."""
+        """Removes what the rotation matched in these targets before, and no longer does."""
         present = {(connection.target, connection.name) for connection in event.connections}
         self._drop(event.rotation, lambda key: key[0] in event.targets and key not in present)
         for connection in event.connections:
@@ -156,7 +157,7 @@ class ConnectionSeries(Collector):
                     del self._series[key]
 
     def exposition(self) -> bytes:
-        """The bytes that any encoder of prometheus_client would make of it, in either format.
+        """The bytes that an encoder of prometheus_client would make of it, in either format.
 
         May run in another thread than the rest.
         """
@@ -193,7 +194,7 @@ _FAMILIES = (_PHASE, _ROTATED, _VERIFIED)
 
 
 def _escaped(text: str) -> str:
-    """Of the value of a label.
+    """Escapes the value of a label.
 
     https://prometheus.io/docs/instrumenting/exposition_formats/#text-format-details
     """

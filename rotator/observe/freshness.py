@@ -1,6 +1,6 @@
 """How soon connections follow their secrets: what the service level objective counts.
 
-Pure: it is told what happens and what time it is.
+Pure: events and the time are arguments.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rotator.model.plan import Change, Verdict
 from rotator.model.run import Outcome, Result
 
 IN_TIME = timedelta(minutes=15)
-"""Within this time of its secret's change a connection is to be seen READY with it."""
+"""A connection should be seen READY with its secret within this time of the secret's change."""
 
 Key = tuple[str, str]
 """Target and name of a connection."""
@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class _Behind:
-    """A connection that does not have what its secret holds."""
+    """A connection that does not have the present credential of its secret yet."""
 
     rotation: str
     since: datetime
@@ -39,14 +39,15 @@ class Counted:
 
 @dataclass(slots=True)
 class Freshness:
-    """Each change of a connection's secret counts once: in time when it is verified in time, and
-    late as soon as it can't be any more."""
+    """Counts each change of a connection's secret once: in time if it is verified in time, and late
+    as soon as it can't be any more."""
 
     _behind: dict[Key, _Behind] = field(default_factory=dict)
 
     def planned(self, rotation: str, change: Change, began: datetime, *, watched: bool) -> None:
-        """`began` is the start of the run: who only has a schedule asks for no more than that the
-        schedule is kept, and who never was rotated, or drifted, has no change to follow."""
+        """`began` is the start of the run. A rotation with only a schedule promises no more than
+        its schedule, and a connection that was never rotated, or drifted, has no change to
+        follow."""
         if not change.update:
             return
         since = began
@@ -61,11 +62,11 @@ class Freshness:
         ):
             since = min(began, credential.changed_at)
         key = change.connection.target, change.connection.name
-        # Another change before the last one arrived leaves the connection behind since the first.
+        # After another change, the connection is still late by the first one.
         self._behind.setdefault(key, _Behind(rotation, since))
 
     def settled(self, outcome: Outcome) -> tuple[Counted | None, float | None]:
-        """What counts now, and the seconds that the change took to arrive."""
+        """What counts now, and the seconds from the change to the verification."""
         key = outcome.target, outcome.connection
         behind = self._behind.get(key)
         if behind is None or outcome.result is not Result.ROTATED:
@@ -76,7 +77,7 @@ class Freshness:
         return (None if behind.counted else counted), took.total_seconds()
 
     def overdue(self, now: datetime) -> list[Counted]:
-        """Those that can't be in time any more, each once."""
+        """Those that can't be in time any more, each returned once."""
         late = []
         for (target, _), behind in self._behind.items():
             if not behind.counted and now - behind.since > IN_TIME:
@@ -85,7 +86,7 @@ class Freshness:
         return late
 
     def listed(self, rotation: str, targets: Collection[str], present: Collection[Key]) -> None:
-        """What is gone is behind no more."""
+        """A connection that is gone is not late."""
         self._drop(
             lambda key, behind: (
                 behind.rotation == rotation and key[0] in targets and key not in present
@@ -93,7 +94,7 @@ class Freshness:
         )
 
     def configured(self, targets: Mapping[str, Collection[str]]) -> None:
-        """Rotation → targets: nobody waits any more for what these leave out."""
+        """Rotation → targets: forgets the connections of all others."""
         self._drop(lambda key, behind: key[0] not in targets.get(behind.rotation, ()))
 
     def clear(self) -> None:

@@ -1,6 +1,6 @@
-"""How a record becomes one line: a JSON object for machines, or words for people.
+"""Turns a record into one line: a JSON object for machines, or words for people.
 
-Whatever a name or a reason holds, it is one line, and no terminal takes any of it for a command.
+Whatever a name or a reason holds, it stays one line, and no terminal takes part of it as a command.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _FIRST = (
     "todo",
 )
 _LAST = ("seconds", "request_id", "run")
-"""Of the fields, for people: what it is about, and what became of it; ids come last."""
+"""The order of the fields for people: what it is about first, then the result; ids come last."""
 _WIDTH = 20
-"""Of the words of an event, so that the fields of most lines begin below each other."""
+"""The width of the event's words, so that the fields of most lines are aligned."""
 
 _RESET, _BOLD, _DIM = "\x1b[0m", "\x1b[1m", "\x1b[2m"
 _COLOURS = {"ERROR": "\x1b[31m", "WARNING": "\x1b[33m", "DEBUG": _DIM}
@@ -88,7 +88,7 @@ def _is_ours(record: logging.LogRecord) -> bool:
 
 
 def _event(record: logging.LogRecord) -> str:
-    """Our own records are named after what happened; what libraries say is text in a field."""
+    """Our own records are named by their event. The text of a library is a field."""
     return record.getMessage() if _is_ours(record) else "library"
 
 
@@ -98,7 +98,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     else:
         given = {"logger": record.name, "message": _first_line(record)}
     if record.exc_info and record.exc_info[0] is not None:
-        # Types and places alone: messages and frames of other people's exceptions can hold values.
+        # Only types and places: messages and frames of other exceptions can hold values.
         given["error"] = record.exc_info[0].__name__
         frames = deque(traceback.walk_tb(record.exc_info[2]), maxlen=_MOST_FRAMES)
         given["at"] = " > ".join(_place(frame, line) for frame, line in frames)
@@ -115,22 +115,24 @@ def _place(frame: FrameType, line: int) -> str:
 
 
 def _first_line(record: logging.LogRecord) -> str:
-    """asyncio's second line is the repr of an exception, and reprs can hold values."""
+    """The message without asyncio's second line, which is the repr of an exception and can hold
+    values."""
     try:
         text = record.getMessage()
     except (TypeError, ValueError, LookupError):
-        # Logging's own answer to a message that doesn't fit its arguments is to print these.
+        # If a message doesn't fit its arguments, logging itself would print these.
         text = str(record.msg)
     return text.partition("\n")[0]
 
 
 def _plain(value: object) -> object:
-    """Half a character is no JSON to strict parsers, which then drop the whole line."""
+    """Replaces halves of surrogate pairs: strict JSON parsers would drop the whole line."""
     return value if isinstance(value, int | float) else utf8(str(value))
 
 
 def _shown(value: object) -> str:
-    """As it is where it is one plain word; else in quotes, with what can't be seen escaped."""
+    """The text as it is if it is one plain word, or else quoted, with invisible characters
+    escaped."""
     text = str(value)
     if text and text.isprintable() and not set(text) & set(' "\\='):
         return text

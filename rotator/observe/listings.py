@@ -14,7 +14,8 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Listings:
-    """An observer. What the last look of a rotation at a target did not find is gone."""
+    """An observer. A connection that the last look of a rotation at a target did not find is
+    gone."""
 
     _seen: dict[tuple[str, str], dict[str, Connection]] = field(default_factory=dict)
     """Rotation and target → connections by name."""
@@ -34,17 +35,17 @@ class Listings:
                 pass
 
     def configured(self, targets: Mapping[str, Collection[str]]) -> None:
-        """Rotation → targets: what is looked at no more is forgotten."""
+        """Rotation → targets: forgets all others."""
         for rotation, target in list(self._seen):
             if target not in targets.get(rotation, ()):
                 del self._seen[rotation, target]
 
     def knows(self, rotation: str, target: str) -> bool:
-        """Whether there was such a look: before the first one, nobody can say what is gone."""
+        """Whether there was such a look. Before the first one, nobody can say what is gone."""
         return (rotation, target) in self._seen
 
     def __iter__(self) -> Iterator[tuple[str, Connection]]:
-        """With the rotation that means it; one that several mean comes once for each."""
+        """Each with the rotation that matches it. One that several match appears once for each."""
         for (rotation, _), connections in list(self._seen.items()):
             for connection in list(connections.values()):
                 yield rotation, connection

@@ -1,4 +1,4 @@
-"""How far the runs under way have come."""
+"""The progress of the runs in progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rotator.model.run import Result
 @dataclass(frozen=True, slots=True)
 class Progress:
     total: int
-    """Connections of the plan; 0 before it stands."""
+    """Connections of the plan; 0 before there is one."""
     put: int
     """Updates that were answered."""
     settled: int
@@ -48,7 +48,7 @@ class Live:
                 pass
 
     def progress(self, run_id: str) -> Progress | None:
-        """None where it is not under way here."""
+        """The progress; None if the run is not in progress here."""
         count = self._runs.get(run_id)
         if count is None:
             return None

@@ -44,7 +44,7 @@ _QUIET = (
     "urllib3",
     "uvicorn",
 )
-"""Never below WARNING, whatever is configured: what they say at DEBUG can hold values."""
+"""Loggers that stay at WARNING whatever is configured: their DEBUG lines can hold values."""
 
 _LEASE_EVENTS: dict[LeaseStep, str] = {
     "made": "lease.made",
@@ -60,7 +60,7 @@ _LEASE_EVENTS: dict[LeaseStep, str] = {
 
 
 def configure(config: LogConfig) -> None:
-    """Log to standard error. May be called again, after a reload."""
+    """Logs to standard error. May be called again after a reload."""
     handler = logging.StreamHandler(sys.stderr)
     if config.format == "json":
         handler.setFormatter(JsonLines())
@@ -76,7 +76,7 @@ def configure(config: LogConfig) -> None:
 
 
 class Log:
-    """The observer that writes events down. No event holds a value."""
+    """The observer that writes events to the log. No event holds a value."""
 
     def __init__(self) -> None:
         self._log = logging.getLogger(f"{ROOT}.events")

@@ -1,4 +1,4 @@
-"""Prometheus metrics, from the same events that everybody sees."""
+"""Prometheus metrics, from the same events that every observer gets."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from rotator.observe.sources import SourceSeries
 from rotator.observe.targets import TargetSeries
 
 _END = b"# EOF\n"
-"""Of OpenMetrics."""
+"""The end of an OpenMetrics exposition."""
 
 
 class Metrics:
-    """An observer; `registry` is its own, so that nothing of the process mixes in."""
+    """An observer. Its registry is its own, so that nothing else of the process gets in."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        # A series more for each counter and histogram, which nobody looks at.
+        # This would add a series to each counter and histogram that nobody looks at.
         disable_created_metrics()  # type: ignore[no-untyped-call] # it has no types
         self._now = now
         self.registry = registry = CollectorRegistry()
@@ -67,20 +67,20 @@ class Metrics:
             observer(event)
 
     def scrape(self, accept: str) -> tuple[bytes, str]:
-        """The exposition in the format that is asked for, and its media type.
+        """The exposition in the requested format, and its media type.
 
-        May run in another thread than the rest. Raises ValueError or TypeError for an `accept`
-        that makes no sense.
+        May run in another thread than the rest. Raises ValueError or TypeError for an `accept` that
+        makes no sense.
         """
         encode, kind = choose_encoder(accept)
         text: bytes = encode(self.registry)
         end = _END if text.endswith(_END) else b""
         return text.removesuffix(end) + self.connections.exposition() + end, kind
 
-    # What no event tells
+    # What is in no event
 
     def configured(self, config: Config) -> None:
-        """Series of rotations, targets and sources that are gone go with them."""
+        """Removes the series of rotations, targets and sources that are gone."""
         self.connections.configured(targets_of(config))
         self._runs.configured(config.rotations, self._now())
         self._targets.configured(config.targets)
@@ -110,6 +110,7 @@ class Metrics:
         self._runs.tick(self._now())
 
     def restore(self, records: Iterable[Record], last: Iterable[Run], good: Iterable[Run]) -> None:
-        """What the ledger knows from before this process, of the rotations that are configured."""
+        """Takes over what the ledger knows about the configured rotations from before this
+        process."""
         self.connections.restore(records)
         self._runs.restore(last, good)

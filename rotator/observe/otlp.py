@@ -1,7 +1,7 @@
-"""Spans on their way to a collector, by OpenTelemetry's own SDK and exporter.
+"""Sends spans to a collector, with OpenTelemetry's own SDK and exporter.
 
-Both read the standard environment variables themselves. Sending happens in a thread of the SDK's;
-what goes wrong there is told in one line, and holds up nothing.
+Both read the standard environment variables themselves. A thread of the SDK sends. A problem there
+is logged in one line, and holds up nothing.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from rotator.observe.traces import Traces
 from rotator.ports import Clock, Tell
 
 GRACE = 1.5
-"""Seconds that the end waits for what is not sent yet; the daemon has 10 for all of its end."""
+"""Seconds that the end waits for unsent spans. The daemon has 10 for all of its end."""
 
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 _ARGUMENT = re.compile(r"%[-+#0 ]?[\d.]*[a-zA-Z]")
 
 
 class Otlp:
-    """`observe` makes the spans; `aclose` sends what is left, as far as that is quick."""
+    """`observe` makes the spans. `aclose` sends what is left, if that is quick."""
 
     def __init__(self, endpoint: str, clock: Clock, tell: Tell) -> None:
-        """Raises what the SDK raises of settings that it can't use."""
+        """Raises what the SDK raises for settings that it can't use."""
         self._library = _Library(tell)
         self._trouble = _Trouble(tell)
         self._library.listen()
@@ -58,8 +58,8 @@ class Otlp:
         return provider
 
     async def aclose(self) -> None:
-        """Within GRACE, whatever the collector does."""
-        # A daemon thread, for which the end of the process doesn't wait.
+        """Ends within GRACE, whatever the collector does."""
+        # A daemon thread: the process doesn't wait for it at its end.
         closing = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, GRACE)
@@ -69,13 +69,13 @@ class Otlp:
 
 
 class _Trouble:
-    """Said once when it begins, and once when it is over."""
+    """Logs trouble once when it begins, and once when it is over."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._present = False
         self.seen = ""
-        """By the last request, in words; empty: nothing."""
+        """The trouble of the last request, in words; empty: none."""
 
     def failed(self) -> None:
         if not self._present:
@@ -94,7 +94,7 @@ class _Trouble:
 
 
 class _Session(requests.Session):
-    """Sees what the exporter hides: why a request failed, and what a success looks like."""
+    """Sees what the exporter hides: why a request failed, and that one succeeded."""
 
     def __init__(self, trouble: _Trouble) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class _Telling(SpanExporter):
 
 
 class _Library(logging.Handler):
-    """What OpenTelemetry logs: once each, and without arguments, which can be headers."""
+    """What OpenTelemetry logs: each message once, and without arguments, which can be headers."""
 
     def __init__(self, tell: Tell) -> None:
         super().__init__(logging.WARNING)
@@ -148,7 +148,7 @@ class _Library(logging.Handler):
         self._logger.addHandler(self)
 
     def leave(self) -> None:
-        """Silent from now on: a request that is cut off has nothing more to say."""
+        """Stays silent from now on: a request that is cut off has nothing more to say."""
         self._logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -172,7 +172,7 @@ def _complaint(response: requests.Response) -> str:
 
 
 def _words(error: requests.RequestException) -> str:
-    """By what it is; its own text holds the address, and can hold more."""
+    """The error by its kind. Its own text holds the address, and can hold more."""
     if isinstance(error, requests.exceptions.SSLError):
         return "the collector's certificate is not trusted: check OTEL_EXPORTER_OTLP_CERTIFICATE"
     if isinstance(error, requests.exceptions.Timeout):

@@ -19,8 +19,8 @@ _CHANGE_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 14_400, 86_
 
 
 class RunSeries:
-    """An observer. Times of runs are shown by the process that leads alone: they grow old in those
-    that follow it."""
+    """An observer. Only the process that leads shows the times of runs: followers would show old
+    ones."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._runs = Counter(
@@ -81,7 +81,7 @@ class RunSeries:
         self._freshness = Freshness()
         self._rules: Mapping[str, RotationConfig] = {}
         self._since: dict[str, datetime] = {}
-        """When a rotation was first configured here: before that it owes nothing."""
+        """When a rotation was first configured here. Before that it owes nothing."""
         self._times: dict[Gauge, dict[str, datetime]] = {
             gauge: {} for gauge in (self._last, self._last_success, self._next, self._due)
         }
@@ -130,7 +130,7 @@ class RunSeries:
                 self._max_age.labels(name).set(rule.max_age.total_seconds())
             else:
                 self._max_age.remove_by_labels({"rotation": name})
-            self._reckon(name)
+            self._update_due(name)
 
     def restore(self, last: Iterable[Run], good: Iterable[Run]) -> None:
         for gauge, runs in ((self._last, last), (self._last_success, good)):
@@ -138,13 +138,14 @@ class RunSeries:
                 if run.finished_at is not None:
                     self._at(gauge, run.rotation, run.finished_at)
         for name in self._rules:
-            self._reckon(name)
+            self._update_due(name)
 
     def next_run(self, rotation: str, due: datetime | None) -> None:
         self._at(self._next, rotation, due)
 
     def tick(self, now: datetime) -> None:
-        """What only time makes: a change that can't arrive in time any more."""
+        """Updates what only the passing of time changes: a change that can't arrive in time any
+        more."""
         for late in self._freshness.overdue(now):
             self._count(late)
 
@@ -155,7 +156,7 @@ class RunSeries:
                 gauge.labels(rotation).set(at.timestamp())
 
     def hide(self) -> None:
-        """Another process leads: what it does is not seen here."""
+        """Another process leads. What it does is not seen here."""
         self._shown = False
         self._freshness.clear()
         for gauge in self._times:
@@ -170,8 +171,8 @@ class RunSeries:
         if self._shown:
             gauge.labels(rotation).set(at.timestamp())
 
-    def _reckon(self, rotation: str) -> None:
-        """By when the next good run is due."""
+    def _update_due(self, rotation: str) -> None:
+        """Sets when the next good run is due."""
         schedule = self._rules[rotation].schedule
         since = self._times[self._last_success].get(rotation, self._since[rotation])
         due = next_after(schedule, since) if schedule is not None else None
@@ -205,7 +206,7 @@ class RunSeries:
         if run.result is RunResult.SUCCEEDED:
             self._at(self._last_success, run.rotation, run.finished_at)
             if run.rotation in self._rules:
-                self._reckon(run.rotation)
+                self._update_due(run.rotation)
 
     def _forget(self, rotation: str) -> None:
         for times in self._times.values():

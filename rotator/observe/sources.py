@@ -14,7 +14,7 @@ from rotator.observe.targets import REQUEST_SECONDS
 
 
 class SourceSeries:
-    """An observer. Tokens and leases are shown by the process that tends them alone."""
+    """An observer. Only the process that keeps tokens and leases alive shows them."""
 
     def __init__(self, registry: CollectorRegistry, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -119,7 +119,7 @@ class SourceSeries:
             self._success.labels(event.source).set(self._now().timestamp())
 
     def _leases_seen(self, held: tuple[HeldLease, ...]) -> None:
-        """Set anew as a whole: a lease that is gone takes its series with it."""
+        """Replaces all series of leases: those of a lease that is gone disappear."""
         self._lease_expiry.clear()
         self._leases.clear()
         for lease in held:
@@ -130,7 +130,7 @@ class SourceSeries:
 
 
 def _first_ends(held: Iterable[HeldLease]) -> Mapping[tuple[str, str], datetime]:
-    """The next end of a live lease, or of the token that it dies with, by source and rotation."""
+    """Source and rotation → when the next live lease ends, or the token that it depends on."""
     ends: dict[tuple[str, str], datetime] = {}
     for lease in held:
         known = [end for end in (lease.expires_at, lease.owner_ends_at) if end is not None]

@@ -1,9 +1,9 @@
-"""Text of other people, as it may go out."""
+"""Makes text of others safe to send."""
 
 from __future__ import annotations
 
 
 def utf8(text: str) -> str:
-    """JSON can carry half a character (`\\ud800`); one of those would end every scrape, and lose
-    every trace that it is sent with."""
+    """Replaces halves of surrogate pairs, which JSON can carry (`\\ud800`). One of them would break
+    every scrape, and lose every trace that is sent with it."""
     return text if text.isascii() else text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""A trace of each run, from the same events that everybody sees."""
+"""A trace of each run, from the same events that every observer gets."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ Attributes = Mapping[str, str | int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
-    """A run under way."""
+class _OpenSpan:
+    """The span of a run in progress."""
 
     span: Span
     inside: Context
-    """What the spans of its parts begin in."""
+    """The context that the spans of its parts start in."""
     common: Attributes
     put: dict[tuple[str, str], int] = field(default_factory=dict)
     """Target and connection → when its update was answered, in nanoseconds."""
 
 
 class Traces:
-    """An observer. A span is made when its end is known, with the times that the event tells.
+    """An observer. It makes a span when its end is known, with the times of the event.
 
-    Nothing is taken from OpenTelemetry's own idea of the present span, nor left in it: whose a
-    request or a read is, the event says. What belongs to no run is not traced: looks at secrets
-    come every few seconds, and the metrics count them.
+    It neither reads nor sets OpenTelemetry's current span: the event says which run a request or a
+    read belongs to. What belongs to no run is not traced: looks at secrets come every few seconds,
+    and the metrics count them.
     """
 
     def __init__(self, tracer: Tracer, clock: Clock) -> None:
         self._tracer = tracer
         self._clock = clock
-        self._runs: dict[str, _Open] = {}
+        self._runs: dict[str, _OpenSpan] = {}
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -61,7 +61,7 @@ class Traces:
                 self._finished(run)
             case Updated(run_id, _, target, connection):
                 if run_id in self._runs:
-                    # An update that is sent once more doesn't begin the waiting anew.
+                    # Sending an update again does not restart the wait.
                     self._runs[run_id].put.setdefault((target, connection), self._now())
             case Settled(outcome):
                 self._settled(outcome)
@@ -77,7 +77,7 @@ class Traces:
 
     # Runs
 
-    def _begun(self, run: Run) -> _Open:
+    def _begun(self, run: Run) -> _OpenSpan:
         common = {"rotator.run.id": run.id, "rotator.rotation": run.rotation}
         span = self._tracer.start_span(
             f"run {run.rotation}",
@@ -85,10 +85,10 @@ class Traces:
             attributes=_present({**common, "rotator.trigger": run.trigger}),
             start_time=_nanoseconds(run.started_at),
         )
-        return _Open(span, set_span_in_context(span, Context()), common)
+        return _OpenSpan(span, set_span_in_context(span, Context()), common)
 
     def _finished(self, run: Run) -> None:
-        # One that could not even be written down has no start.
+        # A run that could not be recorded has no start.
         begun = self._runs.pop(run.id, None) or self._begun(run)
         end = _nanoseconds(run.finished_at) if run.finished_at else self._now()
         for (target, connection), since in begun.put.items():
@@ -166,7 +166,7 @@ class Traces:
 
     def _part(
         self,
-        begun: _Open,
+        begun: _OpenSpan,
         name: str,
         attributes: Attributes,
         start: int,
@@ -197,7 +197,7 @@ def _verification(target: str, connection: str, result: str, reason: str) -> Att
 
 
 def _present(attributes: Attributes) -> dict[str, str | int]:
-    """Those that say something."""
+    """The attributes that have a value."""
     return {
         key: utf8(value) if isinstance(value, str) else value
         for key, value in attributes.items()

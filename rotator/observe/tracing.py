@@ -1,6 +1,6 @@
-"""Whether there are traces: the standard environment variables decide, and nothing else.
+"""Switches tracing on: only the standard environment variables decide.
 
-OpenTelemetry is imported where they are switched on, and nowhere before: it takes time and memory.
+OpenTelemetry is imported only then, since it takes time and memory.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 
 class Unusable(Exception):
-    """The variables ask for what can't be; says what, without any value."""
+    """The variables ask for something impossible. Says what, without any value."""
 
 
 @asynccontextmanager
 async def traced(environ: Mapping[str, str], clock: Clock, tell: Tell) -> AsyncIterator[Observer]:
-    """An observer that traces, where that is asked for and possible; else it does nothing.
+    """An observer that traces, if the variables ask for it and it is possible; otherwise it does
+    nothing.
 
-    `environ` is that of the process, which OpenTelemetry reads too. Its end waits a moment for
-    what is not sent yet.
+    `environ` is that of the process, which OpenTelemetry reads too. Closing waits a moment for what
+    is not sent yet.
     """
     traces = _opened(environ, clock, tell)
     if traces is None:
@@ -70,7 +71,7 @@ def _opened(environ: Mapping[str, str], clock: Clock, tell: Tell) -> Otlp | None
 
 
 def endpoint(environ: Mapping[str, str]) -> str | None:
-    """Where spans are posted to; None where nobody asks for them. Raises Unusable."""
+    """The URL that spans are posted to; None if nobody asks for them. Raises Unusable."""
 
     def value(name: str) -> str:
         # As the specification has it, what is empty is not set.
@@ -113,6 +114,6 @@ def _is_address(text: str) -> bool:
 
 
 def _shown(address: str) -> str:
-    """Without user, password and query."""
+    """The URL without user, password and query."""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

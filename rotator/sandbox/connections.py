@@ -135,7 +135,7 @@ class Connections:
         return found, False
 
     def before(self, name: str) -> StoredConnection | None:
-        """The one that stands before, for pages that shift while they are read."""
+        """The connection before this one, for pages that shift while they are read."""
         index = bisect_right(self._names, name) - 1
         return self._seen(self._names[index], self._world.now()) if index >= 0 else None
 
@@ -150,7 +150,7 @@ class Connections:
     def furnish(
         self, name: str, connection_type: str, endpoint: str, data: Mapping[str, str], since: float
     ) -> None:
-        """One that has stood since then, with a credential that was accepted."""
+        """Makes a connection that has existed since then, with a credential that was accepted."""
         settings = self._world.settings
         verdict = _unreachable(settings, endpoint)
         phase = verdict.phase if verdict else settings.ready_phase
@@ -188,7 +188,7 @@ class Connections:
         )
 
     def update(self, name: str, data: Mapping[str, str], version: str | None) -> StoredConnection:
-        """Replace the credential whole. A `version` that is not the present one is a conflict."""
+        """Replaces the whole credential. Raises a conflict if `version` is not the present one."""
         now = self._world.now()
         old = self.current(name)
         if version is not None and version != old.version:
@@ -210,7 +210,7 @@ class Connections:
         self._write(name, now, (now, None))
 
     def force_phase(self, name: str, phase: str, detail: str) -> None:
-        """What happens at the vendor's end: no write, so no new version."""
+        """Changes the phase, as a vendor would: nothing is written, so there is no new version."""
         now = self._world.now()
         forced = replace(self.current(name), phase=phase, detail=detail)
         self._write(name, now, (now, forced))

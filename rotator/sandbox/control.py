@@ -1,6 +1,6 @@
-"""/sandbox/…: make it go wrong, and look at what came of it, from any process or with curl.
+"""/sandbox/…: order faults and look at the results, from any process or with curl.
 
-There is no login, for there is nothing to protect: it listens on loopback, and shows credentials
+There is no login, as there is nothing to protect: it listens on loopback, and shows credentials
 only as digests.
 """
 
@@ -81,7 +81,7 @@ _STATEMENT = TypeAdapter(StatementSpec)
 
 
 def control_app(state: SandboxState) -> Starlette:
-    handlers = _Handlers(state)
+    handlers = _ControlHandlers(state)
     environment = "/sandbox/environments/{environment}"
     routes = [
         Route("/", handlers.guide),
@@ -99,7 +99,7 @@ def control_app(state: SandboxState) -> Starlette:
     return Starlette(routes=routes, exception_handlers=refusals)
 
 
-class _Handlers:
+class _ControlHandlers:
     def __init__(self, state: SandboxState) -> None:
         self._state = state
 

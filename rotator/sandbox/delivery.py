@@ -31,7 +31,7 @@ class Exchange:
         self.transport: asyncio.Transport = scope["state"][TRANSPORT]
 
     async def body(self, limit: int) -> bytes | None:
-        """None where the client goes in the middle of it. Raises ApiError with 413."""
+        """The body; None if the client leaves in the middle of it. Raises ApiError with 413."""
         parts: list[bytes] = []
         size = 0
         while True:
@@ -58,12 +58,12 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def gone(self) -> None:
-        """Until the client or we have closed the connection."""
+        """Waits until the client or we have closed the connection."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def reset(self) -> None:
-        """Close so that the client sees a connection reset (RST), not an end (FIN)."""
+        """Closes so that the client sees a connection reset (RST), not an end (FIN)."""
         linger = struct.pack("ii", 1, 0)
         self.transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, linger
@@ -73,7 +73,7 @@ class Exchange:
 
 
 async def deliver(exchange: Exchange, answer: Answer, fault: Fault | None) -> str:
-    """Send an answer, or what the fault leaves of it; the status that the client sees."""
+    """Sends an answer, or what the fault leaves of it. Returns the status that the client sees."""
     match fault.kind if fault else None:
         case FaultKind.RESET | FaultKind.RESET_AFTER:
             await exchange.reset()
@@ -97,7 +97,7 @@ async def deliver(exchange: Exchange, answer: Answer, fault: Fault | None) -> st
 
 
 def instead_of(fault: Fault, request_id: str, extra: Headers) -> Answer:
-    """The answer of someone who never acted on the request."""
+    """The answer of a proxy that never acted on the request."""
     answer = _instead(fault, request_id)
     return Answer(answer.status, answer.body, answer.headers + extra)
 
@@ -134,7 +134,7 @@ def _instead(fault: Fault, request_id: str) -> Answer:
 
 
 def spoil(fault: Fault, answer: Answer, request_id: str) -> Answer:
-    """What becomes of the answer to a request that was acted on."""
+    """What a fault makes of the answer to a request that was acted on."""
     match fault.kind:
         case FaultKind.ERROR_AFTER:
             error = _error(500, "internal_error", "Internal Server Error", request_id)
@@ -157,7 +157,8 @@ def _error(status: int, code: str, title: str, request_id: str) -> Answer:
 
 
 async def _drip(exchange: Exchange, answer: Answer, seconds: float) -> None:
-    """Each read succeeds in time; only a limit on the whole request ends it."""
+    """Sends bytes slowly: each read succeeds in time, and only a limit on the whole request ends
+    it."""
     body = answer.body or b" " * 100
     await exchange.start(answer, len(body))
     for index in range(len(body)):

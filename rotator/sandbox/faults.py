@@ -29,13 +29,13 @@ class FaultKind(StrEnum):
     """429; with Retry-After if `retry_after` is given."""
     RESET = "reset"
     HANG = "hang"
-    """No answer, until the client goes."""
+    """No answer until the client leaves."""
     HTML = "html"
     """200 with a page, as a portal writes it."""
     EMPTY = "empty"
     """200 with nothing, from a proxy that never passed the request on."""
     FOREIGN = "foreign"
-    """200 with a JSON document of something else."""
+    """200 with a JSON document of another kind."""
     REDIRECT = "redirect"
     """307 to `location`."""
     # The request is acted on, and its answer comes to harm.
@@ -102,7 +102,7 @@ ACTED_ON = frozenset(
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of fault, ordered for the next requests that it fits."""
+    """One kind of fault, ordered for the next requests that match it."""
 
     kind: FaultKind
     method: str | None = None
@@ -110,9 +110,9 @@ class Fault:
     """A glob over the whole path, decoded: `*/connections/openai-001`. That of a connection also
     for `unlisted`."""
     times: Annotated[int, Field(ge=1)] | None = 1
-    """None is until it is taken back."""
+    """How often it strikes; None: until it is taken back."""
     after: Annotated[int, Field(ge=0)] = 0
-    """So many fitting requests pass first."""
+    """How many matching requests pass first."""
     retry_after: Annotated[float, Field(ge=0)] | None = None
     seconds: Annotated[float, Field(ge=0)] = 0.1
     size: Annotated[int, Field(ge=0)] = 64 * 2**20
@@ -141,9 +141,9 @@ def _possible(kind: FaultKind, method: str, *, listing: bool) -> bool:
 
 
 class FaultPlan:
-    """Orders first, in the order they were given; chance for the requests that no order fits.
+    """Faults that were ordered come first, in their order. Chance decides for all other requests.
 
-    The chance is seeded: the same requests in the same order meet the same faults.
+    The chance is seeded: the same requests in the same order get the same faults.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -156,7 +156,7 @@ class FaultPlan:
         self._counts.append(0)
 
     def orders(self) -> tuple[Fault, ...]:
-        """Those that are not used up, as they were given."""
+        """The orders that are not used up."""
         return tuple(self._orders)
 
     def clear(self) -> None:

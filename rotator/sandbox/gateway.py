@@ -1,8 +1,8 @@
-"""sql/v1 over HTTP: connections and statements, as plain ASGI, for it must not be the bottleneck.
+"""sql/v1 over HTTP: connections and statements, as plain ASGI, since it must not be the bottleneck.
 
-A request meets, in this order: the rate limit, the latency, an ordered or random fault, the
-checks of access, and the API itself. Once its body is here, it is acted on even if the client has
-gone meanwhile, as by a real service.
+A request passes, in this order, the rate limit, the latency, an ordered or random fault, the checks
+of access, and the API itself. Once its body has arrived it is acted on even if the client has left
+meanwhile, as a real service would.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Route:
     organization: str
     environment: str
     address: str
-    """As it was asked for, without scheme and host: quoted."""
+    """The path of the environment, as it was sent: quoted, without scheme and host."""
     collection: str
     name: str | None
 

@@ -1,4 +1,4 @@
-"""The rate limit: so many requests in each window of the clock, over all clients."""
+"""The rate limit: a number of requests in each window of the clock, over all clients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotator.sandbox.settings import RateLimit
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What one request found."""
+    """The state of the limit for one request."""
 
     limit: RateLimit
     allowed: bool

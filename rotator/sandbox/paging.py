@@ -1,7 +1,7 @@
-"""Pages of an ordered list: each token says after which name the page starts.
+"""Pages of an ordered list. Each token says after which name the page starts.
 
-So the order is stable, and a page neither loses nor repeats an item because another was made or
-deleted meanwhile. Clients must take the token as it is.
+So the order is stable, and a page neither loses nor repeats an item if another is made or deleted
+meanwhile. Clients must not interpret the token.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class Request:
     path: str
     """The whole of it, decoded."""
     address: str
-    """Of the environment, absolute."""
+    """The address of the environment, absolute."""
     name: str | None
     query: Mapping[str, str]
     content_type: str
@@ -50,7 +50,7 @@ class Request:
 
 
 def optional(document: Mapping[str, Any], pointer: str, kind: type[T]) -> T | None:
-    """The value at a JSON pointer; None where it, or what it stands in, is absent or null."""
+    """The value at a JSON pointer; None if it or its parent is absent or null."""
     value: object = document
     for part in pointer.split("/")[1:]:
         if not isinstance(value, dict):
@@ -71,7 +71,7 @@ def required(document: Mapping[str, Any], pointer: str, kind: type[T]) -> T:
 
 
 def unchanged(document: Mapping[str, Any], pointer: str, present: str) -> None:
-    """Raises ApiError where the body names another value for what can't be changed."""
+    """Raises ApiError if the body has another value for something that can't be changed."""
     value = optional(document, pointer, str)
     if value is not None and value != present:
         raise bad_request(f"{_dotted(pointer)} can't be changed", pointer)

@@ -10,7 +10,8 @@ from rotator.sandbox.world import World
 def seed_connections(
     connections: Connections, world: World, count: int, types: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    """Over the types in turn; each type counts from 001, or from after those that are there.
+    """Makes connections over the types in turn. Each type counts from 001, or after those that
+    exist.
 
     They are at least an hour old, so that no lag hides them.
     """

@@ -51,7 +51,7 @@ class _App:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """One that runs."""
+    """A sandbox that runs."""
 
     url: str
     port: int
@@ -65,10 +65,10 @@ async def running(
     port: int = 0,
     now: Callable[[], float] = time.time,
 ) -> AsyncIterator[Sandbox]:
-    """Serve until the block ends; then every connection is dropped, answered or not.
+    """Serves until the block ends, then drops every connection, answered or not.
 
-    Port 0 takes a free one. Raises OSError where the port is taken. Latency is real time;
-    everything else follows `now`.
+    Port 0 takes a free one. Raises OSError if the port is taken. Latency is real time; everything
+    else follows `now`.
     """
     state = SandboxState(settings, now)
     app = _App(state)
@@ -101,7 +101,7 @@ async def running(
 
 
 async def serve(settings: SandboxSettings, port: int, ready: Callable[[Sandbox], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is called once requests are taken."""
+    """Serves until SIGTERM or SIGINT. `ready` is called once requests are accepted."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""Every knob of the sandbox. Times are seconds."""
+"""All settings of the sandbox. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from rotator.sandbox.faults import Fault, FaultKind
 
 Role = Literal["admin", "viewer", "none"]
-"""`viewer` may read and not write; `none` is known, and may nothing: 403."""
+"""`viewer` may read but not write. `none` is a known key that may do nothing: 403."""
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -21,16 +21,16 @@ API_SECRET = "sandbox-secret"  # noqa: S105 -- the loud default of an emulator o
 TOKEN = "sandbox-token"  # noqa: S105 -- as above
 ENVIRONMENT = "env-sandbox"
 ORGANIZATION = "00000000-0000-4000-8000-000000000000"
-"""For examples only: any organization is taken unless `organization` names one."""
+"""For examples only: any organization is accepted unless `organization` names one."""
 
 
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class AcceptRule:
-    """Which credentials the emulated vendors take; the others end in INVALID_AUTH.
+    """Which credentials the emulated vendors accept. The others end in INVALID_AUTH.
 
-    A credential is refused if one of its values is in `refused` or contains one of
-    `refused_words`. Where `accepted` is given, one of its values must be in there as well.
+    A credential is refused if one of its values is in `refused` or contains one of `refused_words`.
+    If `accepted` is given, one of its values must be in there as well.
     """
 
     refused_words: tuple[str, ...] = ("invalid",)
@@ -64,21 +64,21 @@ class RateLimit:
 class SandboxSettings:
     environments: tuple[str, ...] = (ENVIRONMENT,)
     organization: str | None = None
-    """Requests to another one are answered with 404; None takes any."""
+    """Requests for another organization are answered 404; None accepts any."""
     keys: Mapping[str, str] = field(default_factory=lambda: {API_KEY: API_SECRET}, repr=False)
     """API key → API secret."""
     tokens: frozenset[str] = field(default=frozenset({TOKEN}), repr=False)
     roles: Mapping[str, Role] = field(default_factory=dict)
-    """API key or bearer token → role; those that are not named are admins."""
+    """API key or bearer token → role. Those that are not named are admins."""
 
     connections: Annotated[int, Field(ge=0, le=100_000)] = 0
-    """Made at the start in the first environment, over all `types` in turn."""
+    """How many are made at the start in the first environment, over all `types` in turn."""
     types: tuple[str, ...] = ()
-    """Of the connections made at the start; none means all 19."""
+    """The types of the connections made at the start; none means all 19."""
 
     strict: bool = False
-    """The contract to the letter: an update needs metadata.resource_version and auth_data.kind,
-    the organization is a UUID, and there is no PATCH of a connection."""
+    """Follow the contract to the letter: an update needs metadata.resource_version and
+    auth_data.kind, the organization is a UUID, and there is no PATCH of a connection."""
     update_answer: Literal["empty", "connection"] = "empty"
     """What a 200 to an update of a connection carries; the contract says nothing, the
     documentation shows the connection."""
@@ -88,14 +88,14 @@ class SandboxSettings:
     versions: Literal["counter", "opaque"] = "counter"
 
     latency: Seconds = 0.0
-    """From the arrival of a request until it is acted on; the answer follows at once."""
+    """From the arrival of a request until it is acted on. The answer follows at once."""
     settle: Seconds = 1.0
-    """From a write until the phase is decided; what counts is the setting at the write."""
+    """From a write until the phase is decided. The setting at the time of the write counts."""
     settling_phase: str | None = "PENDING"
-    """Shown until then; None goes on showing the phase from before the write."""
+    """Shown until then; None keeps showing the phase from before the write."""
     phase_lag: Seconds = 0.0
-    """How long after an update the status goes on showing the phase from before, although the
-    version has moved; only then the connection begins to settle."""
+    """How long after an update the status keeps showing the phase from before, although the version
+    has moved. Only then the connection begins to settle."""
     ready_phase: str = "READY"
     ready_detail: str = ""
     settled_version: bool = False
@@ -103,14 +103,14 @@ class SandboxSettings:
     settled_updated_at: bool = True
     """Whether the decision moves updated_at."""
     lag: Seconds = 0.0
-    """Reads show the world as it was so long ago; writes see it as it is."""
+    """Reads show the state of this long ago; writes see the present one."""
     accept: AcceptRule = AcceptRule()
     unreachable: tuple[str, ...] = ()
     """Globs of endpoints that can't be reached."""
 
     limit: RateLimit | None = None
     faults: Mapping[FaultKind, Share] = field(default_factory=dict)
-    """The share of requests that end in each fault, of those it can happen to; of `unlisted`, the
+    """Fault → the share of requests that end in it, out of those that can. For `unlisted` it is the
     share of the items of lists."""
     orders: tuple[Fault, ...] = ()
     """Faults that are ordered from the start."""

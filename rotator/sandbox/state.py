@@ -1,4 +1,4 @@
-"""The whole of an emulated Confluent Cloud, apart from HTTP."""
+"""The whole state of an emulated Confluent Cloud, without HTTP."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Counters:
     """What the clients did."""
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(method, status); the status of a request without an answer is `reset`, `hang`, or `gone`
-    where the client left before it was sent."""
+    """(method, status) → count. A request without an answer has the status `reset` or `hang`, or
+    `gone` if the client left before the answer was sent."""
     updates: Counter[str] = field(default_factory=Counter)
     """Updates that were applied, by `environment/connection`."""
     update_order: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=100_000))
@@ -75,7 +75,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as it came, for those who check requests against the contract."""
+    """A request as it arrived, for tests that check requests against the contract."""
 
     method: str
     url: str
@@ -101,9 +101,9 @@ class SandboxState:
         self.limiter = RateLimiter()
         self.counters = Counters()
         self.recorder: Callable[[Received], None] | None = None
-        """Told of each request that gets past rate limit and faults."""
+        """Called with each request that passes the rate limit and the faults."""
         self.answer_recorder: Callable[[Received, Answer], None] | None = None
-        """Told of each of these with the API's own answer, before a fault does harm to it."""
+        """Called with each of these and the API's own answer, before a fault changes it."""
         for name in settings.environments:
             self.add_environment(name)
         if settings.connections:
@@ -115,7 +115,7 @@ class SandboxState:
         return self._world.settings
 
     def change(self, **changes: Any) -> None:
-        """Replace settings from now on. Raises pydantic.ValidationError."""
+        """Replaces settings from now on. Raises pydantic.ValidationError."""
         self._world.settings = changed(self._world.settings, changes)
 
     def add_environment(self, name: str) -> Environment:
@@ -130,7 +130,7 @@ class SandboxState:
         return found
 
     def connections(self, environment: str | None = None) -> Connections:
-        """Of one environment; of the first if none is named."""
+        """The connections of one environment; of the first if none is named."""
         return self.environment(environment or next(iter(self.environments))).connections
 
     def statements(self, environment: str | None = None) -> Statements:
@@ -139,5 +139,5 @@ class SandboxState:
     def seed(
         self, connections: Connections, count: int, types: Iterable[str] = ()
     ) -> tuple[str, ...]:
-        """Make so many connections, long settled; their names."""
+        """Makes so many connections that settled long ago. Returns their names."""
         return seed_connections(connections, self._world, count, tuple(types))

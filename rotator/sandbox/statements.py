@@ -78,7 +78,7 @@ class StoredStatement:
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class StatementSpec:
-    """What a client, or a person who furnishes the sandbox, says of a new statement."""
+    """A new statement, as a client or a person who prepares the sandbox describes it."""
 
     name: str
     sql: str

@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 class Timeline(Generic[T]):
-    """Views of one resource, each from a moment on; None is "not there".
+    """Views of one resource, each from a moment on; None means that it does not exist.
 
-    Phases that pass by themselves are written ahead, and reads that lag look back, so neither
-    needs a timer.
+    Phases that pass by themselves are written ahead, and reads that lag look back, so neither needs
+    a timer.
     """
 
     __slots__ = ("_moments",)
@@ -26,7 +26,7 @@ class Timeline(Generic[T]):
         return None
 
     def write(self, now: float, *views: tuple[float, T | None], lag: float) -> None:
-        """Replace what is to come after `now`, and forget what no lagging read can see."""
+        """Replaces what comes after `now`, and forgets what no lagging read can see."""
         past = [moment for moment in self._moments if moment[0] <= now]
         horizon = now - lag
         while len(past) > 1 and past[1][0] <= horizon:

@@ -1,4 +1,4 @@
-"""What all resources share: the settings as they are now, the clock, versions and addresses."""
+"""What all resources share: the present settings, the clock, versions and addresses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rotator.sandbox.answers import bad_request
 from rotator.sandbox.settings import SandboxSettings
 
 HERE = "\x00"
-"""Stands in a rendered document for the address of its environment, which the request tells."""
+"""Stands in a rendered document for the address of its environment, which depends on the
+request."""
 _HERE_IN_JSON = rb"\u0000"
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -26,7 +27,7 @@ class World:
         self._versions = 0
 
     def next_version(self) -> str:
-        """Grows with every write, over all resources, as that of a database does."""
+        """Grows with every write to any resource, as the version of a database does."""
         self._versions += 1
         if self.settings.versions == "counter":
             return str(self._versions)
@@ -47,7 +48,7 @@ def render(document: object) -> bytes:
 
 
 def at_address(rendered: bytes, address: str) -> bytes:
-    """Fill in where the reader found the environment."""
+    """Fills in the address at which the reader found the environment."""
     return rendered.replace(_HERE_IN_JSON, json.dumps(address)[1:-1].encode())
 
 

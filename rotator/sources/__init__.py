@@ -21,10 +21,10 @@ def open_source(
     digest: Digest,
     now: Callable[[], float] = monotonic,
 ) -> ThreadedSource:
-    """Nothing is read and nobody logs in before the first use.
+    """Opens a source. Nothing is read, and nobody logs in, before the first use.
 
-    `digest` makes versions of secrets whose engine keeps none; `now` is in seconds and never goes
-    back. Needs a running loop, and is told there what happens. Raises SourceError.
+    `digest` makes versions for engines that keep none. `now` is in seconds and never goes back.
+    Needs a running loop, where `observe` is called. Raises SourceError.
     """
     try:
         reader = _reader(name, config, on_this_loop(observe), digest, now)

@@ -1,8 +1,15 @@
-"""AWS Secrets Manager, over botocore: boto3 is a layer on it that takes memory and gives nothing.
+"""AWS Secrets Manager, over botocore: boto3 would only add memory.
 
-Split by what changes for one reason: aws_wire (HTTP and its deadline), aws_identity (credentials),
-aws_client (a client, renewed with them), aws_errors, aws_names, aws_answers, aws_batch,
-aws_examine.
+One file for each reason to change:
+
+    aws_wire      HTTP and its deadline
+    aws_identity  credentials
+    aws_client    a client, renewed with them
+    aws_errors    what an error means
+    aws_names     names and ARNs
+    aws_answers   what an answer means
+    aws_batch     many secrets in one request
+    aws_examine   what the identity may do
 """
 
 from __future__ import annotations
@@ -33,7 +40,8 @@ def _utc() -> datetime:
 
 
 class AwsReader(Reader):
-    """Reads where it may not describe, and one by one where it may not read many at once."""
+    """Falls back to reading where it may not describe, and to single reads where batches are
+    forbidden."""
 
     def __init__(
         self,
@@ -53,7 +61,7 @@ class AwsReader(Reader):
         self._now = now
         self._lock = threading.Lock()
         self._undescribed: dict[str, float] = {}
-        """Until when the paths that may be read but not described are probed by reading."""
+        """Path → until when it is probed by reading, since it may be read but not described."""
 
     def close(self) -> None:
         self._client.close()
@@ -98,7 +106,8 @@ class AwsReader(Reader):
             return probe
 
     def describe(self, ref: SecretRef) -> Probe:
-        """Raises NotPermitted where the identity lacks the permission, for it or at all."""
+        """Raises NotPermitted where the identity lacks the permission, for this secret or for
+        all."""
         self._errors.check(ref.path)
         answer = self._client.ask(ref.path, "DescribeSecret", SecretId=ref.path)
         if "ARN" not in answer:

@@ -1,4 +1,4 @@
-"""What the answers of Secrets Manager mean, apart from asking for them."""
+"""What the answers of Secrets Manager mean. Nothing here sends a request."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CURRENT = "AWSCURRENT"
 PENDING = "AWSPENDING"
 
 STUCK = 3600.0
-"""Seconds after which a rotation that has not ended no longer will by itself; they take minutes."""
+"""Seconds after which an unfinished rotation counts as stuck. A rotation takes minutes."""
 SOON = 5.0
-"""Seconds to the next look at a secret that is just being rotated."""
+"""Seconds until the next look at a secret whose rotation is in progress."""
 
 Answer = Mapping[str, Any]
 
@@ -44,7 +44,7 @@ def secret_of(source: str, ref: SecretRef, answer: Answer) -> Secret:
 
 
 def _fields(source: str, ref: SecretRef, text: str) -> dict[str, object]:
-    """A JSON object has fields; any other text is the one field `value`."""
+    """The fields of a JSON object. Any other text is the one field `value`."""
     if not text.lstrip().startswith("{"):
         return {"value": text}
     try:
@@ -54,17 +54,17 @@ def _fields(source: str, ref: SecretRef, text: str) -> dict[str, object]:
 
 
 def probe_of(source: str, ref: SecretRef, answer: Answer, now: datetime, waiting: float) -> Probe:
-    """From a description, which also changes with tags and policies: only the version counts.
+    """The version, from a description: tags and policies change the description too.
 
-    `waiting` is for how long this process has seen AWSPENDING where it is, in seconds. Raises
-    SecretDeleted, SecretMissing.
+    `waiting` is how many seconds this process has seen AWSPENDING on the same version. Raises
+    SecretDeleted and SecretMissing.
     """
     if answer.get("DeletedDate") is not None:
         raise SecretDeleted(
             source, ref.path, "it is marked for deletion; restore it while that is possible"
         )
     if ref.version is not None:
-        # It may have lost its labels, and then is not listed; only reading tells.
+        # A version without labels is not listed, so only a read shows whether it exists.
         return Probe(ref.version)
     stage = ref.stage or CURRENT
     version = holder_of(answer, stage)
@@ -85,9 +85,9 @@ def holder_of(answer: Answer, stage: str) -> str | None:
 
 
 def pending_of(answer: Answer) -> str | None:
-    """The version that a rotation is about to make current.
+    """The version that a rotation is about to make current; None if no rotation is in progress.
 
-    After a rotation AWSPENDING may stay where AWSCURRENT now is: that means nothing.
+    After a rotation, AWSPENDING may stay on the version that is now AWSCURRENT. That means nothing.
     """
     pending = holder_of(answer, PENDING)
     return None if pending == holder_of(answer, CURRENT) else pending
@@ -114,7 +114,9 @@ def _rotation(answer: Answer, now: datetime, waiting: float) -> tuple[float | No
 
 
 def _overdue(answer: Answer, now: datetime) -> datetime | None:
-    """Since when; NextRotationDate is the end of the time in which it should have happened.
+    """Since when the next rotation is overdue; None if it is not.
+
+    NextRotationDate is the end of its window.
 
     https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
     """
@@ -136,7 +138,7 @@ class _Waiting:
 
 
 class Patience:
-    """For how long each secret has had AWSPENDING on the same version. Thread-safe."""
+    """Remembers how long each secret has had AWSPENDING on the same version. Thread-safe."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -144,7 +146,7 @@ class Patience:
         self._waiting: dict[str, _Waiting] = {}
 
     def seen(self, path: str, version: str | None) -> float:
-        """Seconds; `version` is None where no rotation is under way."""
+        """The seconds so far. `version` is None while no rotation is in progress."""
         now = self._monotonic()
         with self._lock:
             if version is None:

@@ -1,4 +1,4 @@
-"""Many secrets in one request, where that is permitted; each with its own answer or error."""
+"""Many secrets in one request, where that is permitted. Each has its own answer or error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rotator.sources.aws_names import arn_of, asked_for, refused
 LARGEST = 20
 """Ids in a request: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html"""
 AGAIN = 3600.0
-"""Seconds until what was not permitted is tried again: policies change."""
+"""Seconds until something that was not permitted is tried again: policies change."""
 
 _OWN = ""
 
@@ -25,9 +25,9 @@ Answers = dict[SecretRef, Secret | SourceError]
 
 
 class Batches:
-    """Thread-safe. Remembers what may not be read together.
+    """Decides which secrets are read together, and remembers which may not be. Thread-safe.
 
-    The secrets of other accounts can't be, or not by all policies; what our own account is shows
+    Secrets of other accounts can't be batched, or not under all policies. Our own account number is
     in the ARN of any secret that was asked for by its name.
     """
 
@@ -41,7 +41,7 @@ class Batches:
         """By account; our own has no name."""
 
     def groups(self, refs: Collection[SecretRef]) -> Iterable[tuple[SecretRef, ...]]:
-        """Asks nobody."""
+        """The groups to read. Sends no request."""
         together: dict[str, list[SecretRef]] = {}
         for ref in dict.fromkeys(refs):
             account = self._batch_of(ref)
@@ -54,11 +54,12 @@ class Batches:
                 yield tuple(members[start : start + LARGEST])
 
     def permitted(self, refs: Collection[SecretRef]) -> bool:
-        """Whether these, which `groups` put together, may still be read so."""
+        """Whether this group may still be read together."""
         return all(self._batch_of(ref) is not None for ref in refs)
 
     def read(self, refs: Collection[SecretRef]) -> Answers:
-        """Raises SourceError. Who is missing in the answer is to be read alone."""
+        """The answers of one request. A secret that is missing in them has to be read alone. Raises
+        SourceError."""
         paths = dict.fromkeys(ref.path for ref in refs)
         answers: Answers = {}
         token: str | None = None
@@ -78,18 +79,19 @@ class Batches:
         return answers
 
     def alone(self, ref: SecretRef) -> None:
-        """It could be read alone and not with others; so it is with all of its account."""
+        """This secret can be read alone, but not with others. The same then holds for its whole
+        account."""
         arn = arn_of(ref.path)
         if arn is not None and arn.account != self._account:
             self._refuse([ref])
 
     def forget(self) -> None:
-        """Try all again."""
+        """Forgets what was not permitted."""
         with self._lock:
             self._refused_until.clear()
 
     def learn(self, path: str, arn: object) -> None:
-        """From an answer; a name is always looked up in our own account."""
+        """Learns our own account from an answer: a name is always looked up there."""
         known = arn_of(arn) if isinstance(arn, str) and arn_of(path) is None else None
         if known is not None:
             self._account = known.account
@@ -128,7 +130,7 @@ class Batches:
             return error
 
     def _batch_of(self, ref: SecretRef) -> str | None:
-        """Whose secrets it may be read together with; None: alone."""
+        """The account whose secrets it may be read together with; None: it is read alone."""
         if ref.version is not None or ref.stage not in {None, "AWSCURRENT"}:
             return None
         arn = arn_of(ref.path)
@@ -155,7 +157,7 @@ class Batches:
 
 
 def _account(config: AwsSource) -> str | None:
-    """That of the role, where one is configured."""
+    """The account of the assumed role, where one is configured."""
     role = config.assume_role.arn if config.assume_role else None
     if role is None and config.web_identity is not None:
         role = config.web_identity.role_arn

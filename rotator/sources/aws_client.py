@@ -1,4 +1,4 @@
-"""Requests to Secrets Manager with whatever credentials are good now."""
+"""Requests to Secrets Manager, with the credentials that are valid now."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rotator.sources.aws_identity import open_session, secrets_manager, sts
 from rotator.sources.aws_wire import Wire
 
 _PAUSE = 10.0
-"""Seconds after a failure in which credentials are not looked for again: up to eight threads
-would, the metadata service may take seconds, and STS counts."""
+"""Seconds after a failure before credentials are looked for again. Otherwise up to eight threads
+would, the metadata service may take seconds, and STS limits its callers."""
 _HALF_WRITTEN = 0.2
-"""Seconds in which somebody may finish to write a file of credentials."""
+"""Seconds that a writer gets to finish a file of credentials."""
 _TRIES = 3
 _SHARE = 0.9
-"""Of the time that the caller waits; it should still hear what came of it."""
+"""The share of the caller's timeout that may be used, so that the caller still hears the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class _Made:
 
 
 class Client:
-    """Thread-safe; makes its session when it first has to. Raises SourceError only."""
+    """A client of botocore. Makes its session at the first use. Thread-safe; raises SourceError
+    only."""
 
     def __init__(
         self,
@@ -57,11 +58,11 @@ class Client:
         self._renew_not_before: float | None = None
 
     def in_time(self) -> AbstractContextManager[None]:
-        """One deadline for all requests inside, whose end is near that of the caller's."""
+        """One deadline for all requests inside, shortly before the caller's."""
         return self._wire.within(self._seconds)
 
     def ask(self, path: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Once more with new credentials, where those at hand are refused as such."""
+        """Sends a request, and again with new credentials if the ones in use are refused."""
         with self.in_time():
             made = self._current(path)
             try:
@@ -77,7 +78,7 @@ class Client:
                 raise
 
     def who(self) -> str:
-        """The ARN of the identity; every identity may ask for its own."""
+        """The ARN of the identity. Every identity may ask for its own."""
         with self.in_time():
             made = self._current("")
             try:
@@ -103,7 +104,7 @@ class Client:
         return answer
 
     def _may_renew(self, made: _Made) -> bool:
-        """Whether other credentials are at hand, or may be looked for."""
+        """Whether there are other credentials, or they may be looked for."""
         with self._lock:
             if self._made is made:
                 pause = self._renew_not_before

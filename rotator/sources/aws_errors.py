@@ -1,4 +1,4 @@
-"""What goes wrong with AWS, in words of our own: its texts and botocore's can hold values."""
+"""Errors of AWS in our own words. The texts of AWS and of botocore can hold values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from rotator.sources.aws_wire import GaveUp
 
 
 class Stale(LoginDenied):
-    """The credentials themselves are refused: there may be newer ones."""
+    """The credentials themselves are refused. There may be newer ones."""
 
 
 class NotPermitted(PolicyDenied):
@@ -41,7 +41,7 @@ class NotPermitted(PolicyDenied):
 
 
 class KeyDenied(PolicyDenied):
-    """Secrets Manager would answer, but its key in KMS doesn't."""
+    """Secrets Manager answers, but its key in KMS does not."""
 
 
 _EXPIRED = "the AWS credentials {origin} have expired; put new ones there"
@@ -81,7 +81,7 @@ _ORIGINS = {
 
 
 def origin_of(method: str | None) -> str:
-    """botocore's name for where credentials came from, in words."""
+    """In words, where botocore found the credentials."""
     return _ORIGINS.get(method or "", "that were found")
 
 
@@ -93,7 +93,7 @@ class Errors:
     config: AwsSource
 
     def check(self, path: str) -> None:
-        """Raises SecretInvalid for what Secrets Manager of this region can't know."""
+        """Checks a path before it is sent. Raises SecretInvalid if this region can't know it."""
         arn = arn_of(path)
         if arn is not None and arn.region != self.config.region:
             raise SecretInvalid(
@@ -110,13 +110,13 @@ class Errors:
             )
 
     def of_login(self, path: str, error: Exception) -> SourceError:
-        """Of anything that botocore may raise while it looks for credentials."""
+        """The error for anything that botocore raises while it looks for credentials."""
         if isinstance(error, (ValueError, AttributeError, TypeError, KeyError)):
             return self._not_now(path)  # an endpoint that answers, but not as one of credentials
         return self.of(path, error)
 
     def of(self, path: str, error: Exception, origin: str = "that were found") -> SourceError:
-        """Of anything that a call of botocore may raise."""
+        """The error for anything that a call of botocore raises."""
         name = self.name
         match error:
             case ClientError():
@@ -149,7 +149,7 @@ class Errors:
             case BotoCoreError() | OSError():
                 return self._without_credentials(path, error)
             case ResponseParserError() | ValueError() | AttributeError() | TypeError() | KeyError():
-                # What botocore makes of an answer that is not as the service's model has it.
+                # botocore raises this for an answer that doesn't match the service's model.
                 return self.strange(path)
             case RuntimeError():
                 return LoginDenied(
@@ -164,7 +164,8 @@ class Errors:
     def of_code(
         self, path: str, operation: str, code: str, text: str, origin: str = "that were found"
     ) -> SourceError:
-        """By the code: the status is 400 for nearly all, and only phrases of the text are safe."""
+        """The error for a code. The status is 400 for nearly all, and only phrases of the text are
+        safe."""
         name = self.name
         if _CODE.fullmatch(code) is None:
             code = "an unknown error"

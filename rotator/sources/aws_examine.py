@@ -1,4 +1,4 @@
-"""What an identity may do, found out by doing it: none of it changes anything."""
+"""Finds out what an identity may do by doing it. None of it changes anything."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def examine(
     refs: Collection[SecretRef],
     watched: Collection[SecretRef],
 ) -> tuple[Finding, ...]:
-    """One finding for who we are, one for each secret, and what rotator can do without."""
+    """Findings: who we are, each secret, and the permissions that rotator can do without."""
     who = _who(client)
     if who.problem and who.required:
         return (who,)
@@ -40,7 +40,7 @@ def examine(
 
 
 def _who(client: Client) -> Finding:
-    """No policy can forbid the question, but where STS can't be reached nobody needs its answer."""
+    """Who we are. No policy can forbid the question; if STS can't be reached, it is not needed."""
     try:
         return Finding(f"log in as {client.who()}")
     except LoginDenied as error:

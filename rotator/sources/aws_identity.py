@@ -1,6 +1,6 @@
-"""Sessions of botocore: several identities in one process, none of them by the environment.
+"""Sessions of botocore. One process may have several identities, none of them from the environment.
 
-A session reads environment and files only once, so whoever wants them anew makes another.
+A session reads environment and files only once; to read them again, make another.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ ATTEMPTS = 3
 
 
 def open_session(config: AwsSource, wire: Wire) -> Session:
-    """With the credentials that the source is to use. Raises those of botocore, ValueUnavailable.
+    """A session with the source's credentials. Raises errors of botocore, and ValueUnavailable.
 
-    Where nothing is configured, botocore looks in its own order, and asks the metadata service
-    of EC2 last: once, for a second (AWS_METADATA_SERVICE_TIMEOUT and _NUM_ATTEMPTS say otherwise).
+    Where nothing is configured, botocore looks in its own order, and asks the metadata service of
+    EC2 last: once, for a second (unless AWS_METADATA_SERVICE_TIMEOUT and _NUM_ATTEMPTS are set).
     """
     session = _session(config, wire, config.profile)
     if config.keys is not None:
@@ -49,7 +49,7 @@ def open_session(config: AwsSource, wire: Wire) -> Session:
 
 
 def secrets_manager(session: Session, config: AwsSource) -> Any:
-    """A client, which is thread-safe; the session is not."""
+    """A client. It is thread-safe; the session is not."""
     return session.create_client("secretsmanager", endpoint_url=config.endpoint_url)
 
 
@@ -61,10 +61,10 @@ def _session(config: AwsSource, wire: Wire, profile: str | None) -> Session:
     session = Session(profile=profile)
     session.register_component("data_loader", _models())
     session.set_config_variable("region", config.region)
-    # The global one is in another region, and its tokens are not taken in all of them.
+    # The global STS is in another region, and some regions refuse its tokens.
     session.set_config_variable("sts_regional_endpoints", "regional")
     timeout = config.timeout.total_seconds()
-    # For every client, also those that botocore makes by itself to find credentials.
+    # For every client, including those that botocore makes to find credentials.
     session.set_default_client_config(
         Config(
             connect_timeout=min(CONNECT, timeout),
@@ -89,7 +89,8 @@ def _keys(keys: AwsKeys) -> tuple[str, str, str | None]:
 
 
 def _in_header(reference: FromEnv | FromFile, key: str) -> str:
-    """Checked here, since what HTTP libraries raise for a bad header holds all of it."""
+    """Checks a value before a library sees it: the library's error for a bad header would show
+    it."""
     value = resolve_local(reference, key)
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueUnavailable(f"{key} holds characters that none of AWS has; is it the right one?")
@@ -128,16 +129,16 @@ def _of_role(config: AwsSource, role: AssumeRole, session: Session) -> Any:
 
 
 def _sts_maker(config: AwsSource, session: Session) -> Callable[..., Any]:
-    """What botocore's fetchers call to make a client; they name the service."""
+    """What botocore's credential fetchers call to make a client. They name the service."""
     return lambda _service, **options: sts(session, config, **options)
 
 
 _ASKED = {"secretsmanager", "sts", "portal.sso", "oidc", "signin"}
-"""As endpoints.json of botocore names what rotator asks, or botocore to log in."""
+"""Services that rotator or botocore calls, by their names in botocore's endpoints.json."""
 
 
 class _Models(Loader):  # type: ignore[misc] # botocore ships no types
-    """Seven of the nine MiB that a client takes are the addresses of 300 other services."""
+    """A loader without the endpoints of 300 other services: seven of the nine MiB of a client."""
 
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
         document, path = super().load_data_with_path(name)
@@ -150,7 +151,8 @@ class _Models(Loader):  # type: ignore[misc] # botocore ships no types
 
 @cache
 def _models() -> _Models:
-    """One for all sessions: it takes 50 ms to parse what it keeps. Nothing in it is of a source."""
+    """One loader for all sessions: parsing what it keeps takes 50 ms. It holds nothing of a
+    source."""
     return _Models()
 
 
@@ -160,7 +162,7 @@ def _use(session: Session, credentials: Any) -> None:
 
 
 class _Provider(CredentialProvider):  # type: ignore[misc] # botocore ships no types
-    """The way in for credentials that botocore's own chain can't be configured to make."""
+    """Provides credentials that botocore's own chain can't be configured to make."""
 
     METHOD = "rotator"
 

@@ -1,4 +1,4 @@
-"""What names a secret of AWS: its name, its ARN, or its ARN without the six characters at the end.
+"""What identifies a secret of AWS: its name, its ARN, or its ARN without the last six characters.
 
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
 """
@@ -19,11 +19,11 @@ _SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
 @dataclass(frozen=True, slots=True)
 class Arn:
     start: str
-    """All before the name."""
+    """Everything before the name."""
     region: str
     account: str
     rest: str
-    """The name, and where it is not left out the suffix."""
+    """The name, and the suffix unless it is left out."""
 
     @property
     def short(self) -> str:
@@ -36,13 +36,13 @@ def arn_of(path: str) -> Arn | None:
 
 
 def asked_for(paths: Collection[str], arn: str, name: str) -> set[str]:
-    """Those of `paths` that mean the secret of an answer."""
+    """The `paths` that mean the secret of an answer."""
     known = arn_of(arn)
     return {arn, name, known.start + name if known else arn} & set(paths)
 
 
 def refused(paths: Collection[str], echoed: str) -> set[str]:
-    """Those of `paths` that an error of a batch is about; it names each by its ARN or its name."""
+    """The `paths` that an error of a batch is about. It names a secret by ARN or by name."""
     if echoed in paths:
         return {echoed}
     known = arn_of(echoed)

@@ -1,6 +1,6 @@
-"""HTTP for botocore, with a deadline and a size that its own has not.
+"""HTTP for botocore, with a deadline and a limit of size, which botocore lacks.
 
-botocore's timeouts are of one attempt, and start anew with every byte that comes. Its event
+botocore's timeouts hold for one attempt, and start again with every byte that arrives. Its event
 `before-send` lets a handler do the sending.
 https://botocore.amazonaws.com/v1/documentation/api/latest/topics/events.html
 """
@@ -19,6 +19,8 @@ from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
+from rotator.http.bodies import Body, TooLarge
+
 LARGEST = 16 * 1024 * 1024
 """Bytes of an answer: twenty secrets of 64 KiB, of which JSON may make six times as many."""
 
@@ -27,14 +29,14 @@ READ = 10.0
 
 
 class GaveUp(Exception):
-    """Of this module's own accord. None of botocore's errors, for those are tried again."""
+    """This module gave up. It is no error of botocore's, since botocore would try again."""
 
 
 class Wire:
     """Sends for all clients of one source. Thread-safe."""
 
     def __init__(self, timeout: float, monotonic: Callable[[], float]) -> None:
-        """`timeout` is that of the source, in seconds; no attempt is given longer."""
+        """`timeout` is the source's, in seconds. No attempt gets more."""
         self._timeouts = (min(CONNECT, timeout), min(READ, timeout))
         self._monotonic = monotonic
         self._of_thread = threading.local()
@@ -43,9 +45,9 @@ class Wire:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """What this thread sends must be answered in time, or ends in GaveUp.
+        """Limits what this thread sends: it is answered in time, or GaveUp is raised.
 
-        The outermost wins: work that consists of other work has one deadline for all of it.
+        The outermost limit wins: nested work has one deadline for all of it.
         """
         if self._deadline() is not None:
             yield
@@ -57,17 +59,17 @@ class Wire:
             self._of_thread.deadline = None
 
     def sender(self, ca_bundle: str | bool) -> Callable[..., AWSResponse]:
-        """A handler of `before-send`. `ca_bundle` is as botocore's `verify`."""
+        """A handler of `before-send`. `ca_bundle` means the same as botocore's `verify`."""
 
         def send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
             self._check()
             request.stream_output = True  # else botocore reads all of it, however long that takes
             response = self._session(request.url, ca_bundle).send(request)
-            content = self._content(response.raw)
-            expected = response.headers.get("Content-Length", "")
-            if expected.isdecimal() and len(content) < int(expected):
+            body = self._body(response.raw)
+            if body.is_cut_off(response.headers):
                 raise ConnectionClosedError(endpoint_url=request.url)
-            return AWSResponse(request.url, response.status_code, response.headers, _Whole(content))
+            whole = _Whole(body.content)
+            return AWSResponse(request.url, response.status_code, response.headers, whole)
 
         return send
 
@@ -89,30 +91,30 @@ class Wire:
                 )
             return self._sessions[key]
 
-    def _content(self, raw: Any) -> bytes:
-        content = bytearray()
+    def _body(self, raw: Any) -> Body:
+        body = Body(LARGEST)
         try:
             with raw:
                 while piece := raw.read1(65536):
-                    content += piece
-                    self._check(len(content))
+                    body.add(piece)
+                    self._check()
+        except TooLarge as error:
+            raise GaveUp(str(error)) from None
         except (HTTPError, OSError) as error:
             raise HTTPClientError(error=type(error).__name__) from None
-        return bytes(content)
+        return body
 
     def _deadline(self) -> float | None:
         return getattr(self._of_thread, "deadline", None)
 
-    def _check(self, size: int = 0) -> None:
-        if size > LARGEST:
-            raise GaveUp(f"it has more than {LARGEST // 1024 // 1024} MiB")
+    def _check(self) -> None:
         deadline = self._deadline()
         if deadline is not None and self._monotonic() > deadline:
             raise GaveUp("none in time")
 
 
 class _Whole:
-    """A body as AWSResponse wants it: one that can be streamed."""
+    """A body as AWSResponse expects it: one that can be streamed."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

@@ -31,20 +31,20 @@ _DOCUMENTS = {".json": json_object, ".yaml": yaml_object, ".yml": yaml_object}
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A secret at one moment: its files, and what tells this moment from another."""
+    """A secret at one moment: its files, and what tells this moment from another one."""
 
     files: Mapping[str, Path]
-    """By field; a document has one file, under no name."""
+    """Field → file. A document has one file, under the name ""."""
     version: str
     changed_at: datetime
 
 
 class FileReader(Reader):
-    """A path is a folder with a file for each field, or a .json, .yaml or .yml file.
+    """Reads a folder with one file for each field, or a .json, .yaml or .yml file.
 
-    The kubelet replaces a Secret by moving the link `..data` to another folder; it is resolved
-    once, and all fields are read there, so that no read mixes two versions. Elsewhere a secret
-    that changed while it was read is read once more.
+    The kubelet replaces a Secret by moving the link `..data` to another folder. The link is
+    resolved once, and all fields are read there, so that no read mixes two versions. Any other
+    secret that changes while it is read is read once more.
     https://github.com/kubernetes/kubernetes/blob/v1.31.0/pkg/volume/util/atomic_writer.go
     """
 
@@ -104,7 +104,7 @@ class FileReader(Reader):
             return _stated({"": place})
         if (place / "..data").is_symlink():
             place = _below(root, place / "..data")
-            # The kubelet makes a folder anew for each version.
+            # The kubelet makes a new folder for each version.
             made = datetime.fromtimestamp(place.stat().st_mtime, UTC)
             return _State(self._files(ref, root, place), place.name, made)
         return _stated(self._files(ref, root, place))
@@ -190,11 +190,11 @@ class _Outside(Exception):
 
 
 class _Unfit(Exception):
-    """Not the kind of file that holds a secret."""
+    """The file is not of a kind that holds a secret."""
 
 
 def _below(root: Path, path: Path) -> Path:
-    """The real place of a path. Raises _Outside, OSError, and RuntimeError for links in circles."""
+    """The real path. Raises _Outside, OSError, and RuntimeError for links in circles."""
     real = path.resolve(strict=True)
     if not real.is_relative_to(root):
         raise _Outside
@@ -202,7 +202,8 @@ def _below(root: Path, path: Path) -> Path:
 
 
 def _stated(files: Mapping[str, Path]) -> _State:
-    """By names, times and inodes. No sizes: they'd tell something of the value."""
+    """A version made of names, times and inodes. Sizes are left out: they would reveal
+    something."""
     marks = {name: file.stat() for name, file in files.items()}
     newest = max((mark.st_mtime_ns for mark in marks.values()), default=0)
     identity = sorted((name, mark.st_mtime_ns, mark.st_ino) for name, mark in marks.items())
@@ -211,13 +212,13 @@ def _stated(files: Mapping[str, Path]) -> _State:
 
 
 def _without_newline(text: str) -> str:
-    """People write files with a newline at the end, which is not part of the secret."""
+    """The text without the newline that editors put at its end."""
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
 def _content(file: Path) -> bytes:
-    """Raises OSError, and _Unfit for what is no ordinary file of a sensible size."""
-    # Neither a link put there since it was resolved, nor a pipe that nobody writes to.
+    """The content. Raises OSError, and _Unfit if it is no ordinary file of a sensible size."""
+    # It may have become a link since it was resolved, or a pipe that nobody writes to.
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

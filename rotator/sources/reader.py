@@ -1,4 +1,4 @@
-"""What a vendor's file implements, and what it need not."""
+"""What a vendor's reader must implement, and what it may."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotator.model.secret import Grant, Probe, Secret, SecretRef
 from rotator.model.source import Finding
 
 Digest = Callable[[bytes], str]
-"""Keyed, so that a version made of it tells nothing of the content."""
+"""A keyed digest, so that a version made with it reveals nothing about the content."""
 
 
 class Reader(ABC):
@@ -19,19 +19,20 @@ class Reader(ABC):
 
     @abstractmethod
     def read(self, ref: SecretRef) -> Secret:
-        """Where `ref` is dynamic, exactly one request that makes a credential."""
+        """Reads one secret. Where `ref` is dynamic, sends exactly one request that makes a
+        credential."""
 
     @abstractmethod
     def probe(self, ref: SecretRef) -> Probe: ...
 
     @abstractmethod
     def close(self) -> None:
-        """Frees what is held, and ends what nobody needs any more. Raises nothing."""
+        """Frees what is held, and revokes what nobody needs any more. Raises nothing."""
 
     # Reading many at once
 
     def groups(self, refs: Collection[SecretRef]) -> Iterable[tuple[SecretRef, ...]]:
-        """What `read_group` is to read in one call each."""
+        """The groups that `read_group` is to read in one call each."""
         return ((ref,) for ref in refs)
 
     def read_group(self, refs: tuple[SecretRef, ...]) -> Mapping[SecretRef, Secret | SourceError]:
@@ -62,9 +63,9 @@ class Reader(ABC):
     def examine(
         self, refs: Collection[SecretRef], watched: Collection[SecretRef]
     ) -> tuple[Finding, ...]:
-        """By doing it, which is right where reading and probing change nothing.
+        """Reads and probes, to find out whether that works. Override it if that changes anything.
 
-        Raises SourceError only where nothing at all can be asked.
+        Raises SourceError only if nothing at all can be asked.
         """
         read = [Finding(f"read {ref.path}", trouble(self.read, ref)) for ref in refs]
         probed = [Finding(f"probe {ref.path}", trouble(self.probe, ref)) for ref in watched]
@@ -72,7 +73,7 @@ class Reader(ABC):
 
 
 def trouble(work: Callable[[SecretRef], object], ref: SecretRef) -> str:
-    """What is wrong with it, in words; empty where nothing is."""
+    """What is wrong, in words; empty if nothing is."""
     try:
         work(ref)
     except SourceError as error:

@@ -1,4 +1,5 @@
-"""Secrets that are JSON or YAML. Errors say where, and never hold the text: the libraries' do."""
+"""Secrets that are JSON or YAML. Errors say where, and never hold the text, as the libraries'
+do."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def yaml_object(text: str) -> dict[str, object]:
     A plain `~`, `null` or nothing is None. Raises NotAnObject.
     """
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a BaseLoader, makes text only
+        document = yaml.load(text, Loader=_TextLoader)  # noqa: S506 - a BaseLoader, makes text only
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
@@ -67,7 +68,7 @@ def _no_constant(_: str) -> object:
     raise NotAnObject("it holds NaN or Infinity, which JSON does not know")
 
 
-class _Loader(yaml.BaseLoader):
+class _TextLoader(yaml.BaseLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             # Nine of them in nine lines are a billion values.

@@ -1,4 +1,4 @@
-"""Blocking vendors behind an asynchronous seam: bounded threads, a total deadline, one observer."""
+"""Runs blocking readers behind an asynchronous interface, with bounded threads and deadlines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
 from time import monotonic
@@ -22,21 +23,32 @@ from rotator.sources.reader import Reader
 T = TypeVar("T")
 
 AT_ONCE = 8
-"""Calls under way in one source, and also those given up whose threads may still hang."""
+"""Calls in progress in one source. Also the limit for abandoned calls whose threads still hang."""
+LONGEST_CLOSING = 3.0
+"""Seconds. A reader gives up by itself before that, unless something hangs that it can't bound."""
 
 
 class ThreadedSource:
-    """Fits the core's Source.
+    """Implements the core's Source with a Reader.
 
-    Threads are daemons of their own rather than an executor's: a call that hangs must delay
-    neither another source nor the end of the process, and the interpreter waits for executors.
+    Its threads are daemon threads instead of an executor's: a call that hangs must delay neither
+    another source nor the end of the process, and the interpreter waits for executors.
     """
 
-    def __init__(self, name: str, reader: Reader, timeout: float, observe: Observer) -> None:
-        """`timeout` is the total deadline of one call, in seconds, once it has a thread."""
+    def __init__(
+        self,
+        name: str,
+        reader: Reader,
+        timeout: float,
+        observe: Observer,
+        *,
+        closing: float = LONGEST_CLOSING,
+    ) -> None:
+        """Seconds: `timeout` limits one call once it has a thread, `closing` limits `aclose`."""
         self._name = name
         self._reader = reader
         self._timeout = timeout
+        self._closing = closing
         self._observe = observe
         self._places = asyncio.Semaphore(AT_ONCE)
         self._hanging = 0
@@ -78,12 +90,15 @@ class ThreadedSource:
         )
 
     async def aclose(self) -> None:
-        self._reader.close()
+        """Closes the reader in a thread, since giving a token back waits for the server. Raises
+        nothing."""
+        with suppress(SourceError):  # it is late; its thread ends with the process
+            await self._threaded("", self._reader.close, self._closing)
 
     async def _read_group(
         self, refs: tuple[SecretRef, ...]
     ) -> Mapping[SecretRef, Secret | SourceError]:
-        """One call, and one event for each secret: the call took as long for all of them."""
+        """One call, with one event for each secret. Each of them took as long as the call."""
         async with self._places:
             started = monotonic()
             answers: Mapping[SecretRef, Secret | SourceError] = {}
@@ -127,6 +142,9 @@ class ThreadedSource:
             raise SourceUnavailable(
                 self._name, path, f"{self._hanging} earlier calls still hang; not asked again"
             )
+        return await self._threaded(path, call, seconds)
+
+    async def _threaded(self, path: str, call: Callable[[], T], seconds: float) -> T:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
 
@@ -172,7 +190,7 @@ class ThreadedSource:
             raise SourceUncertain(self._name, path, f"no answer within {seconds:g} s") from None
 
     def _take_back(self, answer: object) -> None:
-        """What was made for somebody who has given up."""
+        """Revokes the lease of an answer that came too late."""
         if isinstance(answer, Secret) and answer.lease is not None:
             try:
                 self._reader.revoke(answer.lease.id)
@@ -181,7 +199,7 @@ class ThreadedSource:
 
 
 def on_this_loop(observe: Observer) -> Observer:
-    """For threads: what they tell reaches `observe` in the loop that runs now."""
+    """For threads: an observer that calls `observe` in the loop that runs now."""
     loop = asyncio.get_running_loop()
 
     def tell(event: Event) -> None:
@@ -198,7 +216,7 @@ def _with(action: Callable[[T], None], value: T) -> Callable[[], None]:
 
 
 def _defect(source: str, path: str, error: Exception) -> SourceError:
-    """Names the place of what should not happen; never its text."""
+    """Says where an unexpected error happened, and leaves out its text."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}:{place.lineno}"
     return SourceError(

@@ -1,8 +1,15 @@
 """HashiCorp Vault and OpenBao.
 
-Split by what changes for one reason: vault_http and vault_tls (the transport), vault_login and
-vault_token (who we are), vault_requests (asking as that), vault_engines (what is answered),
-vault_errors (what a refusal means), vault_examine, vault_events.
+One file for each reason to change:
+
+    vault_http, vault_tls            the transport
+    vault_login                      the login methods
+    vault_token, vault_token_keeper  a token, and who keeps it valid
+    vault_requests                   requests with that token
+    vault_engines                    what the engines answer
+    vault_errors                     what a refusal means
+    vault_examine                    what the source may do
+    vault_events                     notifications of changes
 """
 
 from __future__ import annotations
@@ -30,14 +37,14 @@ from rotator.model.secret import Grant, Probe, Secret, SecretRef
 from rotator.model.source import Finding
 from rotator.ports import Observer
 from rotator.sources.reader import Digest, Reader
-from rotator.sources.vault_engines import Engines, Place, lease_of, url
+from rotator.sources.vault_engines import Engines, VaultPath, lease_of, url
 from rotator.sources.vault_errors import Meaning, mapping
 from rotator.sources.vault_examine import examined
-from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
+from rotator.sources.vault_http import Answer, NoAnswer, VaultClients, VaultRefusal
 from rotator.sources.vault_login import Login
-from rotator.sources.vault_requests import Requests
+from rotator.sources.vault_requests import VaultRequests
 from rotator.sources.vault_tls import Certificates
-from rotator.sources.vault_token import Tokens
+from rotator.sources.vault_token_keeper import TokenKeeper
 
 if TYPE_CHECKING:
     from rotator.sources.vault_events import Events
@@ -60,34 +67,35 @@ class VaultReader(Reader):
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`observe` is told of logins and renewals, by the threads that read."""
+        """`observe` is called from the threads that read, for logins and renewals."""
         self._name = name
         self._config = config
         self._observe = observe
         self._sleep = sleep
         self._timeout = config.timeout.total_seconds()
-        self._connections = Connections(name, config, now)
-        login = Login(name, config, self._connections)
-        self._tokens = Tokens(name, login, self._connections, observe, now)
-        self._requests = Requests(name, self._timeout, self._connections, self._tokens, sleep)
+        self._clients = VaultClients(name, config, now)
+        login = Login(name, config, self._clients)
+        self._tokens = TokenKeeper(name, login, self._clients, observe, now)
+        self._requests = VaultRequests(name, self._timeout, self._clients, self._tokens, sleep)
         self._engines = Engines(name, digest)
         self._meaning = Meaning(name)
         self._kv_of: dict[str, str] = {}
-        """Mount → engine, where the server told."""
+        """Mount → engine, as far as the server said."""
         self._without_metadata: set[SecretRef] = set()
-        """Those whose metadata the policies don't permit, but their data: probed by reading."""
+        """Secrets whose metadata the policies forbid, but not their data. They are probed by
+        reading."""
         self._events = self._listener()
 
     def close(self) -> None:
         if self._events is not None:
             self._events.close()
         self._tokens.give_back()
-        self._connections.close()
+        self._clients.close()
 
     # Reading
 
     def read(self, ref: SecretRef) -> Secret:
-        place = Place.of(self._name, ref)
+        place = VaultPath.of(self._name, ref)
         if ref.dynamic:
             return self._made(ref, place)
         if self._engine(ref) == "kv-v2":
@@ -100,7 +108,7 @@ class VaultReader(Reader):
         return self._engines.plain_secret(ref, answer)
 
     def probe(self, ref: SecretRef) -> Probe:
-        """From the metadata, which hold no value; by reading where these don't decide."""
+        """From the metadata, which hold no value. By reading, where the metadata don't decide."""
         if self._events is not None:
             self._events.start()
         if self._engine(ref) != "kv-v2":
@@ -108,7 +116,7 @@ class VaultReader(Reader):
         warning = "its policies don't permit the metadata, so that every look reads its value"
         if ref in self._without_metadata:
             return self._by_reading(ref, warning)
-        place = Place.of(self._name, ref)
+        place = VaultPath.of(self._name, ref)
         try:
             answer = self._requests.read(
                 ref, place.mount, url(place.metadata), f'"read" on {place.metadata}'
@@ -123,7 +131,7 @@ class VaultReader(Reader):
         secret = self.read(ref)
         return Probe(secret.version, secret.changes_in, warning)
 
-    def _plain(self, ref: SecretRef, place: Place) -> Answer:
+    def _plain(self, ref: SecretRef, place: VaultPath) -> Answer:
         needed = f'"read" on {place.plain}'
         answer = self._requests.read(ref, place.mount, url(place.plain), needed)
         waited = 0.0
@@ -137,13 +145,13 @@ class VaultReader(Reader):
             answer = self._requests.read(ref, place.mount, url(place.plain), needed)
         return answer
 
-    def _made(self, ref: SecretRef, place: Place) -> Secret:
-        """One request, whatever comes of it: each makes a credential."""
+    def _made(self, ref: SecretRef, place: VaultPath) -> Secret:
+        """Makes a credential with exactly one request, whatever comes back."""
         token = self._tokens.use_for_lease()
         try:
-            with self._connections.client(token.value) as client:
+            with self._clients.client(token.value) as client:
                 answer: Answer = client.adapter.get(url(place.plain))
-        except Refused as refused:
+        except VaultRefusal as refused:
             if refused.status == 403:
                 needed = f'"read" on {place.plain}'
                 raise self._requests.refused(refused, token.value, ref.path, needed) from None
@@ -165,10 +173,10 @@ class VaultReader(Reader):
         )
 
     def _engine(self, ref: SecretRef) -> str:
-        """As configured, else what the mount is. Raises SourceError."""
+        """The configured engine, or else that of the mount. Raises SourceError."""
         if ref.engine is not None:
             return ref.engine
-        place = Place.of(self._name, ref)
+        place = VaultPath.of(self._name, ref)
         known = self._kv_of.get(place.mount)
         if known is not None:
             return known
@@ -218,17 +226,18 @@ class VaultReader(Reader):
             return
 
     def _of_lease(self, lease: str, what: str, more: dict[str, object]) -> Answer:
-        """Safe to repeat: what is renewed or revoked twice is so once."""
+        """One request about a lease. It is safe to repeat: renewing or revoking twice does no
+        harm."""
         path = f"/v1/sys/leases/{what}"
 
         def ask(token: str) -> Answer:
-            with self._connections.client(token) as client:
+            with self._clients.client(token) as client:
                 answer: Answer = client.adapter.put(path, json={"lease_id": lease, **more})
                 return answer
 
         try:
             return self._requests.with_token(lease, ask, f'"update" on sys/leases/{what}')
-        except Refused as refused:
+        except VaultRefusal as refused:
             raise self._meaning.of_lease(lease, refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, lease, str(failure)) from None
@@ -252,7 +261,7 @@ class VaultReader(Reader):
         asked = list(paths) or ["sys/capabilities-self"]  # of none at all, Vault makes an error
 
         def ask(token: str) -> Answer:
-            with self._connections.client(token) as client:
+            with self._clients.client(token) as client:
                 answer: Answer = client.adapter.post(
                     "/v1/sys/capabilities-self", json={"paths": asked}
                 )
@@ -260,7 +269,7 @@ class VaultReader(Reader):
 
         try:
             answer = self._requests.with_token("", ask, '"update" on sys/capabilities-self')
-        except Refused as refused:
+        except VaultRefusal as refused:
             raise self._meaning.of_lease("", refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, "", str(failure)) from None

@@ -1,4 +1,4 @@
-"""The aws login of Vault: a request that only this identity can have signed; Vault sends it on."""
+"""The aws login of Vault: a signed request to STS, which Vault sends on to learn who signed it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _BODY = "Action=GetCallerIdentity&Version=2011-06-15"
 
 
 def signed(name: str, auth: VaultAws, timeout: timedelta) -> dict[str, str]:
-    """What is sent to the login, with credentials that are looked for anew. Raises SourceError.
+    """The body of the login, signed with credentials that are looked up each time. Raises
+    SourceError.
 
     hvac's own signs for the global endpoint whatever the region, and takes no credentials that
     renew themselves. https://developer.hashicorp.com/vault/docs/auth/aws#iam-auth-method

@@ -1,15 +1,16 @@
-"""What the engines of Vault answer with, and where they are read. Nothing here asks anybody."""
+"""Where the engines of Vault are read, and what they answer. Nothing here sends a request."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from rotator.errors import SecretDeleted, SecretInvalid, SecretMissing, SourceUnavailable
+from rotator.http.dates import rfc3339
 from rotator.model.secret import Grant, Probe, Secret, SecretRef
 from rotator.sources.reader import Digest
 from rotator.sources.vault_errors import mapping
@@ -18,22 +19,23 @@ from rotator.sources.vault_http import Answer
 DEFAULT_MOUNTS = {"database": "database", "aws": "aws"}
 _KV = "kv"
 ROTATED = 0.5
-"""Seconds after a static role is due, until its new password can be read:
+"""Seconds after a static role is due until its new password can be read:
 https://github.com/hashicorp/vault-secrets-operator/blob/main/controllers/vaultdynamicsecret_controller.go
 """
 _SOON = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a secret is, in parts that are safe to send."""
+class VaultPath:
+    """The mount and path of a secret, safe to send."""
 
     mount: str
     path: str
 
     @classmethod
-    def of(cls, name: str, ref: SecretRef) -> Place:
-        """Raises SecretInvalid. A server would let `..` climb, and fold an empty part away."""
+    def of(cls, name: str, ref: SecretRef) -> VaultPath:
+        """From a reference. Raises SecretInvalid: a server would follow `..`, and drop an empty
+        part."""
         default = DEFAULT_MOUNTS.get(ref.engine or "", _KV)
         mount, path = (ref.mount or default).strip("/"), ref.path.strip("/")
         for part in (*mount.split("/"), *path.split("/")):
@@ -47,17 +49,17 @@ class Place:
 
     @property
     def data(self) -> str:
-        """Of KV v2."""
+        """The path that reads a secret of KV v2."""
         return f"{self.mount}/data/{self.path}"
 
     @property
     def metadata(self) -> str:
-        """Of KV v2."""
+        """The path that reads the metadata of a secret of KV v2."""
         return f"{self.mount}/metadata/{self.path}"
 
     @property
     def plain(self) -> str:
-        """Of everything else."""
+        """The path that reads anything else."""
         return f"{self.mount}/{self.path}"
 
 
@@ -70,7 +72,7 @@ def is_static_role(ref: SecretRef) -> bool:
 
 
 class Engines:
-    """Answers → secrets and probes of one source."""
+    """Turns answers of one source into secrets and probes."""
 
     def __init__(self, name: str, digest: Digest) -> None:
         self._name = name
@@ -91,11 +93,11 @@ class Engines:
             version,
             fields,
             changes_in=_until(metadata.get("deletion_time"), now),
-            changed_at=_moment(created),
+            changed_at=rfc3339(created),
         )
 
     def kv2_probe(self, ref: SecretRef, answer: Answer) -> Probe | None:
-        """None where the metadata don't decide: only a read does."""
+        """None if the metadata don't decide, and the secret has to be read."""
         versions = mapping(answer, "data", "versions") or {}
         number = ref.version or str((mapping(answer, "data") or {}).get("current_version"))
         found = versions.get(number)
@@ -108,12 +110,13 @@ class Engines:
         if found.get("destroyed") is True:
             raise SecretDeleted(self._name, ref.path, f"version {number} was destroyed")
         if found.get("deletion_time"):
-            # Deleted, or to be: the clock that decides it is the server's.
+            # It is deleted, or will be. The server's clock decides.
             return None
         return Probe(self._kv2_version(ref, int(number), found.get("created_time")))
 
     def _kv2_version(self, ref: SecretRef, number: object, created: object) -> str:
-        """Both, for a secret that is deleted with its metadata and made again starts at 1."""
+        """Number and time: a secret that is deleted with its metadata and made again starts at
+        1."""
         if not isinstance(number, int) or not isinstance(created, str) or not created:
             raise SourceUnavailable(self._name, ref.path, "an answer that tells no version")
         return f"{number}@{created}"
@@ -121,7 +124,8 @@ class Engines:
     # The others
 
     def plain_secret(self, ref: SecretRef, answer: Answer) -> Secret:
-        """KV v1 and any path: without versions of its own, so the content makes one."""
+        """A secret of KV v1 or of any path. It has no version of its own, so its content makes
+        one."""
         fields = self._fields(ref, answer)
         if is_static_role(ref):
             return self._static_role(ref, fields)
@@ -129,12 +133,13 @@ class Engines:
         return Secret(ref, self._digest(content), fields)
 
     def rotating(self, ref: SecretRef, answer: Answer) -> bool:
-        """Whether a static role is being rotated at this moment: its old password is no good."""
+        """Whether a static role is being rotated at this moment, so that its old password no longer
+        works."""
         data = mapping(answer, "data") or {}
         return is_static_role(ref) and data.get("ttl") == 0
 
     def leased_secret(self, ref: SecretRef, answer: Answer, owner: str | None) -> Secret:
-        """What was made for us. Raises SecretInvalid where it has no lease."""
+        """A secret that was made for us. Raises SecretInvalid if it has no lease."""
         lease = lease_of(answer, owner)
         if lease is None:
             raise SecretInvalid(self._name, ref.path, "it comes without a lease; leave out `lease`")
@@ -147,7 +152,7 @@ class Engines:
             rotated = self._digest(json.dumps(fields, sort_keys=True, default=str).encode())
         ttl = fields.get("ttl")
         due = float(ttl) + ROTATED if isinstance(ttl, (int, float)) and ttl >= 0 else None
-        return Secret(ref, rotated, fields, changes_in=due, changed_at=_moment(rotated))
+        return Secret(ref, rotated, fields, changes_in=due, changed_at=rfc3339(rotated))
 
     def _fields(self, ref: SecretRef, answer: Answer) -> dict[str, Any]:
         fields = mapping(answer, "data")
@@ -165,16 +170,6 @@ def lease_of(answer: Answer, owner: str | None) -> Grant | None:
 
 
 def _until(deletion: object, now: datetime) -> float | None:
-    """Seconds until just before a version that lives is deleted, by `delete_version_after`."""
-    at = _moment(deletion)
+    """Seconds until just before `delete_version_after` deletes a version."""
+    at = rfc3339(deletion)
     return max(_SOON, (at - now).total_seconds() - _SOON) if at else None
-
-
-def _moment(text: object) -> datetime | None:
-    if not isinstance(text, str) or not text:
-        return None
-    try:
-        # Nanoseconds, of which Python reads six digits.
-        return datetime.fromisoformat(text.partition(".")[0].rstrip("Z")).replace(tzinfo=UTC)
-    except ValueError:
-        return None

@@ -1,7 +1,7 @@
-"""What an answer of Vault means, in words of our own: bodies are never repeated.
+"""What an answer of Vault means, in our own words. Bodies are never repeated.
 
-Statuses and phrases: https://developer.hashicorp.com/vault/api-docs#http-status-codes, and what
-OpenBao 2.6 was seen to say.
+For statuses and phrases see https://developer.hashicorp.com/vault/api-docs#http-status-codes. Some
+phrases were seen with OpenBao 2.6.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rotator.errors import (
     SourceUnavailable,
 )
 from rotator.model.secret import SecretRef
-from rotator.sources.vault_http import Answer, NoAnswer, Refused
+from rotator.sources.vault_http import Answer, NoAnswer, VaultRefusal
 
 _LEASE_IS_GONE = (
     "lease not found",
@@ -39,23 +39,24 @@ def mapping(document: Answer, *keys: str) -> dict[str, Any] | None:
 
 
 def worth_another_try(error: BaseException) -> bool:
-    """Of a request that only reads."""
+    """Whether a request that only reads should be tried again."""
     if isinstance(error, NoAnswer):
         return error.fleeting
-    return isinstance(error, Refused) and error.status in _TRY_AGAIN
+    return isinstance(error, VaultRefusal) and error.status in _TRY_AGAIN
 
 
-def by_policy(refused: Refused) -> bool:
-    """Whether it is an ACL that says no, so that the token itself is valid.
+def by_policy(refused: VaultRefusal) -> bool:
+    """Whether an ACL refuses, so that the token itself is valid.
 
-    Vault and OpenBao number the errors of an ACL: one. Of a token that is not valid, OpenBao says
-    no number, and Vault two: https://developer.hashicorp.com/vault/docs/concepts/tokens
+    Vault and OpenBao say "1 error occurred" when an ACL refuses. For a token that is not valid,
+    OpenBao gives no number and Vault says "2 errors occurred":
+    https://developer.hashicorp.com/vault/docs/concepts/tokens
     """
     return refused.status == 403 and refused.says("1 error occurred")
 
 
 class Meaning:
-    """Errors of one source."""
+    """Makes the errors of one source."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -65,7 +66,7 @@ class Meaning:
             self._name, path, f"permission denied: the policies of its token must permit {needed}"
         )
 
-    def of_read(self, ref: SecretRef, mount: str, refused: Refused) -> SourceError:
+    def of_read(self, ref: SecretRef, mount: str, refused: VaultRefusal) -> SourceError:
         name, path = self._name, ref.path
         metadata = mapping(refused.document, "data", "metadata")
         match refused.status:
@@ -106,17 +107,17 @@ class Meaning:
             case _:
                 return self._common(path, refused)
 
-    def of_lease(self, lease: str, refused: Refused) -> SourceError:
+    def of_lease(self, lease: str, refused: VaultRefusal) -> SourceError:
         if refused.status == 400 and refused.says(*_LEASE_IS_GONE):
             return LeaseGone(self._name, lease, "this lease has ended, or can't be renewed")
         if refused.status == 400 and refused.says("failed to renew", "failed to revoke"):
-            # The backend is down, says a status that would mean something else elsewhere.
+            # Here a 400 means that the backend is down.
             return SourceUnavailable(self._name, lease, "its backend does not do it; tried again")
         if refused.status == 403:
             return self.of_policy(lease, "sys/leases/renew and sys/leases/revoke")
         return self._common(lease, refused)
 
-    def _common(self, path: str, refused: Refused) -> SourceError:
+    def _common(self, path: str, refused: VaultRefusal) -> SourceError:
         name, status = self._name, refused.status
         match status:
             case 503 if refused.says("sealed"):

@@ -1,6 +1,6 @@
-"""Event notifications of Vault Enterprise: a hint that it is worth to look, and no more.
+"""Event notifications of Vault Enterprise: a hint to look at a secret, and no more.
 
-They are sent at most once, and none is sent again, so whoever listens goes on looking as well.
+An event is sent at most once and never again, so whoever listens must go on looking as well.
 https://developer.hashicorp.com/vault/docs/concepts/events
 """
 
@@ -17,13 +17,13 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 from websockets.sync.client import ClientConnection, connect
 
 from rotator.errors import SourceError
+from rotator.http.retry import Backoff
 
 _TOPIC = "/v1/sys/events/subscribe/kv*?json=true"
 _READING = frozenset({"kv-v2/metadata-read", "kv-v2/data-read"})
 _LARGEST = 256 * 1024
-_SHORTEST_PAUSE = 1.0
-_LONGEST_PAUSE = 300.0
-"""Seconds between tries to connect."""
+_BACKOFF = Backoff(first=1.0, longest=300.0)
+"""Between attempts to connect."""
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 class Events:
     """A thread that listens, from the first `start` to `close`.
 
-    `token` is called by that thread, and raises SourceError; `hint` gets the path that a change
-    is told of, or nothing after a connection was made: what happened before it, nobody heard.
+    The thread calls `token`, which raises SourceError, and `hint` with the path that changed. After
+    each connect it calls `hint` with an empty path, since earlier events are lost.
     """
 
     def __init__(
@@ -75,11 +75,12 @@ class Events:
             _hang_up(connection)
 
     def _listen(self) -> None:
-        pause = _SHORTEST_PAUSE
+        failures = 0
         while not self._closed.is_set():
+            forbidden = False
             try:
                 with self._connected() as connection:
-                    pause = _SHORTEST_PAUSE
+                    failures = 0
                     self._hint("")
                     for message in connection:
                         if path := changed_path(message):
@@ -90,11 +91,11 @@ class Events:
                     self._warn("offers no events (Vault Enterprise does); looks go on as before")
                     return
                 self._warn(f"refuses events (HTTP {status}); its policy must permit to subscribe")
-                pause = _LONGEST_PAUSE if status == 403 else pause
+                forbidden = status == 403
             except (WebSocketException, InvalidHandshake, OSError, SourceError) as error:
                 self._warn(f"no events for now ({type(error).__name__})")
-            self._closed.wait(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            failures += 1
+            self._closed.wait(_BACKOFF.longest if forbidden else _BACKOFF.pause(failures))
 
     def _connected(self) -> ClientConnection:
         token = self._token()
@@ -122,7 +123,8 @@ class Events:
 
 
 def _hang_up(connection: ClientConnection) -> None:
-    """Without the handshake that ends a WebSocket, which could hang; whoever reads wakes up."""
+    """Shuts the socket down, which wakes the reader. The closing handshake of WebSockets could
+    hang."""
     try:
         connection.socket.shutdown(SHUT_RDWR)
     except OSError:
@@ -130,12 +132,12 @@ def _hang_up(connection: ClientConnection) -> None:
 
 
 _QUIET = logging.getLogger(f"{__name__}.protocol")
-"""The library would write down headers, and with them the token."""
+"""The library would log headers, and the token with them."""
 _QUIET.disabled = True
 
 
 def changed_path(message: str | bytes) -> str | None:
-    """The path of the secret that a notification tells of; None for what is no change of one."""
+    """The path of the secret that changed; None if the notification is about something else."""
     try:
         document = json.loads(message)
         kind = document["data"]["event_type"]

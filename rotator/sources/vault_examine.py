@@ -1,4 +1,4 @@
-"""What a Vault source may do, asked without doing it: nothing is made by asking."""
+"""What a Vault source may do, asked without doing it. Asking makes nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rotator.errors import PolicyDenied, SecretInvalid
 from rotator.model.secret import SecretRef
 from rotator.model.source import Finding
 from rotator.sources.reader import trouble
-from rotator.sources.vault_engines import Place
+from rotator.sources.vault_engines import VaultPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class _Need:
     capability: str
     required: bool = True
     without: str = ""
-    """What becomes of it where this is missing."""
+    """What happens if this permission is missing."""
 
 
 def examined(
@@ -33,16 +33,16 @@ def examined(
     read: Callable[[SecretRef], object],
     could_make: Callable[[SecretRef], object],
 ) -> tuple[Finding, ...]:
-    """Raises SourceError only where nothing at all can be asked.
+    """The findings. Raises SourceError only if nothing at all can be asked.
 
-    `could_make` raises one where a lease could not be made, and makes none.
+    `could_make` raises SourceError if a lease could not be made. It makes none.
     """
     findings = {"log in": Finding("log in")}
     wanted: dict[str, _Need] = {}
     to_try: list[tuple[str, SecretRef]] = []
     for ref in refs:
         try:
-            place, engine = Place.of(name, ref), engine_of(ref)
+            place, engine = VaultPath.of(name, ref), engine_of(ref)
         except SecretInvalid as invalid:
             what = f"read {ref.path}"
             findings[what] = Finding(what, invalid.message)
@@ -59,7 +59,7 @@ def examined(
     try:
         granted = capabilities([need.path for need in wanted.values()])
     except PolicyDenied as denied:
-        # It may well be permitted all that it needs: what can be read tells so by itself.
+        # The token may still have all permissions that it needs; reading shows that.
         what = "ask what is permitted"
         findings[what] = Finding(what, denied.message, required=False)
         to_try = [(what, ref) for what, ref in to_try if not ref.dynamic]
@@ -68,7 +68,7 @@ def examined(
         findings |= {what: _finding(need, granted) for what, need in wanted.items()}
     for what, ref in to_try:
         if not findings[what].problem:
-            # A permission says nothing of what is there.
+            # A permission doesn't mean that there is anything to read.
             findings[what] = Finding(what, trouble(could_make if ref.dynamic else read, ref))
     return tuple(findings.values())
 

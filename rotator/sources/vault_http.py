@@ -1,8 +1,8 @@
-"""Requests to Vault and OpenBao, with hvac kept on a short lead.
+"""Requests to Vault and OpenBao with hvac, made safe.
 
-Left to itself, hvac takes VAULT_TOKEN from the environment, resends the token to wherever a
-redirect leads, hides status codes, answers with a Response where it expected JSON, and its
-exceptions hold whole bodies. Its adapter is where all of that is settled.
+By itself, hvac takes VAULT_TOKEN from the environment, sends the token wherever a redirect leads,
+hides status codes, returns a Response where it expected JSON, and puts whole bodies into its
+exceptions. The adapter here prevents all of that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rotator.config.models import VaultSource
+from rotator.http.bodies import Body, TooLarge
 from rotator.http.requests_light import requests
+from rotator.http.retry import retry_after
 from rotator.sources.text import NotAnObject, json_object
 from rotator.sources.vault_tls import Certificates
 
@@ -30,14 +32,15 @@ from urllib3.exceptions import TimeoutError as SocketTimeout
 Answer = Mapping[str, Any]
 
 LARGEST = 4 * 1024 * 1024
-"""Bytes of an answer; Vault's own limit of a stored secret is 1 MiB or less."""
+"""Bytes of an answer. Vault itself limits a stored secret to 1 MiB or less."""
 MOST_HOPS = 3
+_LONGEST_AFTER = 300.0
+"""The most seconds that Retry-After may ask for."""
 _IDLE = 30.0
-"""Seconds for which an idle connection is used again; firewalls forget older ones without a word.
-"""
+"""Seconds for which an idle connection is used again. Firewalls silently drop older ones."""
 
 
-class Refused(Exception):
+class VaultRefusal(Exception):
     """An answer that is no success, with what decides: the status, and known phrases."""
 
     def __init__(self, status: int, document: Answer, retry_after: float | None = None) -> None:
@@ -45,10 +48,10 @@ class Refused(Exception):
         self.status = status
         self.document = document
         self.retry_after = retry_after
-        """Seconds, where the server asks for them."""
+        """Seconds, if the server asks for a pause."""
 
     def says(self, *phrases: str) -> bool:
-        """Whether any of the phrases stands in what it says for people."""
+        """Whether the errors or warnings of the answer hold any of the phrases."""
         for key in ("errors", "warnings"):
             texts = self.document.get(key)
             if isinstance(texts, list):
@@ -59,9 +62,9 @@ class Refused(Exception):
 
 
 class NoAnswer(Exception):
-    """None came, or none that Vault would give. Says why, without any of it.
+    """No answer came, or none that Vault would give. Says why, without any of its text.
 
-    `fleeting` is whether the next try may well get one.
+    `fleeting` is whether the next attempt may well get one.
     """
 
     def __init__(self, why: str, *, fleeting: bool = False) -> None:
@@ -70,14 +73,16 @@ class NoAnswer(Exception):
 
 
 class _Adapter(RawAdapter):  # type: ignore[misc] # hvac ships no types
-    """JSON objects of a 200, nothing of a 204; Refused or NoAnswer for all else."""
+    """Returns the JSON object of a 200, and {} for a 204. Raises VaultRefusal or NoAnswer
+    otherwise."""
 
     base_uri: str
     _kwargs: dict[str, Any]
     redirects: frozenset[str] = frozenset()
     """Addresses that a redirect may lead to."""
     deadline: float | None = None
-    """Of all that follows, by `monotonic`; None: each request has the timeout for itself."""
+    """For all requests that follow, by `monotonic`; None: each request gets the timeout for
+    itself."""
 
     def request(self, method: str, url: str, **options: Any) -> Answer:
         home = self.base_uri
@@ -87,7 +92,7 @@ class _Adapter(RawAdapter):  # type: ignore[misc] # hvac ships no types
                 try:
                     return self._once(method, url, deadline, options)
                 except _Moved as moved:
-                    # The same request, with its token and body, to an address that is allowed.
+                    # Send the same request, with its token and body, to the allowed address.
                     self.base_uri = moved.to
             raise NoAnswer("it redirects again and again; is there an active node?")
         finally:
@@ -98,7 +103,7 @@ class _Adapter(RawAdapter):  # type: ignore[misc] # hvac ships no types
         if seconds <= 0:
             raise NoAnswer(f"no answer from {self.base_uri} in time")
         headers = {**(options.get("headers") or {}), "Accept-Encoding": "identity"}
-        # Not compressed, so that the limit of size is one of memory too.
+        # Uncompressed, so that the limit of size limits memory too.
         sent = {**options, "headers": headers, "raise_exception": False, "stream": True}
         own, self._kwargs = self._kwargs, {**self._kwargs, "timeout": seconds}
         try:
@@ -128,7 +133,7 @@ class _Adapter(RawAdapter):  # type: ignore[misc] # hvac ships no types
         parts = urlsplit(location)
         to = f"{parts.scheme}://{parts.netloc}"
         if to not in self.redirects:
-            raise Refused(307, {})
+            raise VaultRefusal(307, {})
         return to
 
 
@@ -139,18 +144,19 @@ class _Moved(Exception):
 
 
 def _content(response: requests.Response, deadline: float) -> bytes:
-    """All of it. A timeout of requests starts anew with every byte that comes; this doesn't."""
-    content = bytearray()
-    while piece := response.raw.read1(65536):
-        content += piece
-        if len(content) > LARGEST:
-            raise NoAnswer(f"an answer of more than {LARGEST // 1024 // 1024} MiB")
-        if monotonic() > deadline:
-            raise TimeoutError
-    expected = response.headers.get("Content-Length", "")
-    if expected.isdecimal() and len(content) < int(expected):
+    """The whole body. A timeout of requests starts again with every byte that arrives; this one
+    doesn't."""
+    body = Body(LARGEST)
+    try:
+        while piece := response.raw.read1(65536):
+            body.add(piece)
+            if monotonic() > deadline:
+                raise TimeoutError
+    except TooLarge as error:
+        raise NoAnswer(str(error)) from None
+    if body.is_cut_off(response.headers):
         raise NoAnswer("an answer that was cut off", fleeting=True)
-    return bytes(content)
+    return body.content
 
 
 def _answer(response: requests.Response, content: bytes) -> Answer:
@@ -166,16 +172,12 @@ def _answer(response: requests.Response, content: bytes) -> Answer:
                 "an answer that is no JSON; is url right, or does a proxy answer instead?"
             ) from None
     if status not in {200, 202}:
-        raise Refused(status, document, _seconds(response.headers.get("Retry-After", "")))
+        raise VaultRefusal(status, document, retry_after(response.headers, _LONGEST_AFTER))
     return document
 
 
-def _seconds(header: str) -> float | None:
-    return float(header) if header.isdecimal() else None
-
-
 class _NamedServer(HTTPAdapter):
-    """Expects another name in the certificate than that of the address."""
+    """Expects a name in the certificate that differs from the address."""
 
     def __init__(self, server_name: str) -> None:
         self._server_name = server_name
@@ -186,8 +188,9 @@ class _NamedServer(HTTPAdapter):
         super().init_poolmanager(*arguments, **options)
 
 
-class Connections:
-    """Clients by turns: a session of requests and the token of a client are not thread-safe."""
+class VaultClients:
+    """A pool of clients, each used by one thread at a time: sessions and tokens are not
+    thread-safe."""
 
     def __init__(self, name: str, config: VaultSource, now: Callable[[], float]) -> None:
         """`now` is in seconds, and never goes back."""
@@ -202,9 +205,9 @@ class Connections:
     def client(
         self, token: str, *, namespace: str | None = None, seconds: float | None = None
     ) -> Iterator[Any]:
-        """An hvac.Client, whose calls raise Refused and NoAnswer. Raises SourceError.
+        """An hvac.Client, whose calls raise VaultRefusal and NoAnswer. Raises SourceError.
 
-        `seconds` are for all that is asked of it; default: the timeout, for each request.
+        `seconds` limits all of its requests together; default: each request has the timeout.
         """
         client = self._take() or self._new()
         client.token = token
@@ -241,7 +244,7 @@ class Connections:
     def _new(self) -> Any:
         config = self._config
         session = requests.Session()
-        # No proxy, .netrc or certificates of the environment: the configuration says it all.
+        # Ignore proxies, .netrc and certificates of the environment: only the configuration counts.
         session.trust_env = False
         session.verify, session.cert = self._certificates.checked()
         if config.proxy is not None:

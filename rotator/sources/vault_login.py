@@ -1,6 +1,6 @@
 """The logins of Vault and OpenBao: from a configured identity to a token.
 
-Each reads what it needs anew: files of tokens are replaced while rotator runs.
+Each login reads its files again, as they are replaced while rotator runs.
 """
 
 from __future__ import annotations
@@ -23,31 +23,32 @@ from rotator.config.models import (
 )
 from rotator.config.references import resolve_local
 from rotator.errors import LoginDenied, SourceError, SourceUnavailable, ValueUnavailable
-from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
+from rotator.sources.vault_http import Answer, NoAnswer, VaultClients, VaultRefusal
 
 Granted = Mapping[str, Any]
-"""`auth` of an answer; `client_token` is text that a header can hold."""
+"""`auth` of an answer. Its `client_token` is text that a header can hold."""
 
 _PERMANENT = ("missing role_id", "missing password", "missing role", "missing jwt")
-"""What Vault answers with a 500 although no later try will do better."""
+"""Errors that Vault answers with a 500 although trying again can't help."""
 _LOOK = "check auth (mount, role, credential) and namespace"
 
 
 class Login:
-    """Raises SourceError: LoginDenied where a person must act, else SourceUnavailable."""
+    """Raises LoginDenied if a person must act, and another SourceError if not."""
 
-    def __init__(self, name: str, config: VaultSource, connections: Connections) -> None:
+    def __init__(self, name: str, config: VaultSource, clients: VaultClients) -> None:
         self._name = name
         self._auth = config.auth
         self._timeout = config.timeout
-        self._connections = connections
+        self._clients = clients
         self._unwrapped: tuple[str, str] | None = None
-        """A wrapping token, and the secret_id that it gave once."""
+        """A wrapping token, and the secret_id that it held."""
         self._opening: str | None = None
-        """A wrapping token that was sent to be opened, and of which nothing was heard since."""
+        """A wrapping token that was sent to be unwrapped, and whose answer has not arrived."""
 
     def configured_token(self) -> str | None:
-        """Where the configuration names a token, read anew; None: there is a login."""
+        """The token that the configuration refers to, read again each time; None if there is a
+        login."""
         if isinstance(self._auth, VaultToken):
             return usable(self._name, self._value(self._auth.token, "token"))
         return None
@@ -55,7 +56,7 @@ class Login:
     def granted(self) -> Granted:
         try:
             answer = self._asked()
-        except Refused as refused:
+        except VaultRefusal as refused:
             raise self._refusal(refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, "", f"login: {failure}") from None
@@ -98,7 +99,7 @@ class Login:
 
     def _post(self, path: str, sent: Mapping[str, str]) -> Answer:
         namespace = getattr(self._auth, "namespace", None)
-        with self._connections.client("", namespace=namespace) as client:
+        with self._clients.client("", namespace=namespace) as client:
             answer: Answer = client.adapter.post(f"/v1/auth/{path}", json=dict(sent))
             return answer
 
@@ -115,7 +116,7 @@ class Login:
             return self._unwrapped[1]
         lost = self._opening == wrapping
         wanted = f"auth/{auth.mount}/role/{auth.role}/secret-id"
-        with self._connections.client(wrapping, namespace=auth.namespace) as client:
+        with self._clients.client(wrapping, namespace=auth.namespace) as client:
             try:
                 about = client.adapter.post("/v1/sys/wrapping/lookup", json={"token": wrapping})
                 made_at = (about.get("data") or {}).get("creation_path")
@@ -124,7 +125,7 @@ class Login:
                 self._opening = wrapping
                 answer = client.adapter.post("/v1/sys/wrapping/unwrap")
                 self._opening = None
-            except Refused as refused:
+            except VaultRefusal as refused:
                 if refused.says("wrapping token is not valid"):
                     if lost:
                         raise self._lost() from None
@@ -133,7 +134,7 @@ class Login:
         secret_id = (answer.get("data") or {}).get("secret_id")
         if not isinstance(secret_id, str) or not secret_id:
             raise self._intercepted("holds no secret_id")
-        # Kept, for it can be had only once; in memory, like the token that it leads to.
+        # Keep it in memory, like the token: it can be unwrapped only once.
         self._unwrapped = (wrapping, secret_id)
         return secret_id
 
@@ -155,10 +156,10 @@ class Login:
 
     # What goes wrong
 
-    def _refusal(self, answer: Refused) -> SourceError:
+    def _refusal(self, answer: VaultRefusal) -> SourceError:
         method, status = self._auth.method, answer.status
         if status == 403 and method == "kubernetes":
-            # Also while Vault can't reach the API server that is to review the token.
+            # Vault also answers this while it can't reach the API server that reviews tokens.
             return LoginDenied(
                 self._name,
                 "",
@@ -183,7 +184,8 @@ class Login:
 
 
 def usable(name: str, token: str) -> str:
-    """Checked here, since what HTTP libraries raise for a bad header holds all of it."""
+    """Checks a token before a library sees it: the library's error for a bad header would show
+    it."""
     if not token.isascii() or not token.isprintable() or " " in token:
         raise LoginDenied(name, "", "its token holds a character that no token has")
     return token

@@ -1,4 +1,4 @@
-"""Requests with whatever token is good now, and what a 403 to one of them means."""
+"""Requests with the token that is valid now, and what a 403 to one of them means."""
 
 from __future__ import annotations
 
@@ -8,42 +8,43 @@ from collections.abc import Callable
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from rotator.errors import LoginDenied, SourceError, SourceUnavailable
+from rotator.http.retry import Backoff
 from rotator.model.secret import SecretRef
 from rotator.sources.vault_errors import Meaning, by_policy, worth_another_try
-from rotator.sources.vault_http import Answer, Connections, NoAnswer, Refused
-from rotator.sources.vault_token import Tokens
+from rotator.sources.vault_http import Answer, NoAnswer, VaultClients, VaultRefusal
+from rotator.sources.vault_token_keeper import TokenKeeper
 
 _TRIES = 3
+_BACKOFF = Backoff(first=0.2, longest=10.0)
 _SHARE = 0.9
-"""Of the time that the caller waits; it should still hear what came of it."""
+"""The share of the caller's timeout that may be used, so that the caller still hears the result."""
 
 
-class Requests:
-    """Raises SourceError, but where it says Refused or NoAnswer: what these mean is the caller's
-    to say."""
+class VaultRequests:
+    """Raises SourceError, except where a docstring names VaultRefusal or NoAnswer."""
 
     def __init__(
         self,
         name: str,
         timeout: float,
-        connections: Connections,
-        tokens: Tokens,
+        clients: VaultClients,
+        tokens: TokenKeeper,
         sleep: Callable[[float], None],
     ) -> None:
         self._name = name
         self._timeout = timeout
-        self._connections = connections
+        self._clients = clients
         self._tokens = tokens
         self._meaning = Meaning(name)
         self._sleep = sleep
 
     def read(self, ref: SecretRef, mount: str, path: str, needed: str) -> Answer:
-        """A read, tried again within the time that there is."""
+        """Reads, and tries again within the timeout."""
         ends = time.monotonic() + self._timeout * _SHARE
 
         def ask(token: str) -> Answer:
             seconds = ends - time.monotonic()
-            with self._connections.client(token, seconds=max(0.01, seconds)) as client:
+            with self._clients.client(token, seconds=max(0.01, seconds)) as client:
                 answer: Answer = client.adapter.get(path)
                 return answer
 
@@ -62,17 +63,21 @@ class Requests:
         )
         try:
             return again(once)
-        except Refused as refused:
+        except VaultRefusal as refused:
             raise self._meaning.of_read(ref, mount, refused) from None
         except NoAnswer as failure:
             raise SourceUnavailable(self._name, ref.path, str(failure)) from None
 
     def with_token(self, path: str, ask: Callable[[str], Answer], needed: str) -> Answer:
-        """A 403 can be the token's end or a policy: where it doesn't say, the token is asked."""
+        """Asks again with a new token after a 403, where that may help.
+
+        A 403 can mean that the token has ended or that a policy forbids it. Where it doesn't say,
+        lookup-self decides. Raises VaultRefusal and NoAnswer too.
+        """
         token = self._tokens.use()
         try:
             return ask(token)
-        except Refused as refused:
+        except VaultRefusal as refused:
             if refused.status != 403:
                 raise
             known = by_policy(refused)
@@ -82,17 +87,17 @@ class Requests:
             raise self._denied(path, needed, valid=valid)
         try:
             return ask(fresh)
-        except Refused as refused:
+        except VaultRefusal as refused:
             if refused.status != 403:
                 raise
             raise self._denied(path, needed, valid=True) from None
 
-    def refused(self, refusal: Refused, token: str, path: str, needed: str) -> SourceError:
-        """After a 403 to what is not repeated: the next one finds another token."""
+    def refused(self, refusal: VaultRefusal, token: str, path: str, needed: str) -> SourceError:
+        """The error for a 403 to a request that must not be repeated; the next gets a new token."""
         try:
             valid = by_policy(refusal) or self._holds(token)
             self._tokens.other_than(token, valid=valid)
-        except Refused as refused:
+        except VaultRefusal as refused:
             return self._meaning.of_lease(path, refused)
         except NoAnswer as failure:
             return SourceUnavailable(self._name, path, str(failure))
@@ -105,9 +110,9 @@ class Requests:
 
     def _holds(self, token: str) -> bool:
         try:
-            with self._connections.client(token) as client:
+            with self._clients.client(token) as client:
                 client.adapter.get("/v1/auth/token/lookup-self")
-        except Refused as refused:
+        except VaultRefusal as refused:
             if refused.status != 403:
                 raise
             return by_policy(refused)
@@ -115,11 +120,11 @@ class Requests:
 
 
 def _pause(state: RetryCallState) -> float:
-    """As long as the server asks for, else a little longer each time."""
+    """As long as the server asks for, or else a little longer each time."""
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, Refused):
+    if isinstance(error, VaultRefusal):
         if error.retry_after is not None:
             return error.retry_after
         if error.status == 412:
             return 1.0
-    return float(0.1 * 2**state.attempt_number)
+    return _BACKOFF.pause(state.attempt_number)

@@ -1,4 +1,4 @@
-"""The certificates of a Vault source: whom it trusts, and its own."""
+"""The certificates of a Vault source: those that it trusts, and its own."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Certificates:
         self._own = config.client_certificate
 
     def checked(self) -> tuple[str | bool, str | tuple[str, str] | None]:
-        """As requests wants them: whom to trust, and what to show.
+        """`verify` and `cert` of requests.
 
-        Looked at for each new connection, for they are replaced. Raises SourceError in words: the
-        libraries only say that something is wrong with one of the files.
+        They are checked for each new connection, since files are replaced. Raises SourceError that
+        says which file is wrong; the libraries don't.
         """
         trusted: str | bool = True
         if self._ca_file is not None:
@@ -33,7 +33,7 @@ class Certificates:
         return trusted, (str(cert), str(key)) if key else str(cert)
 
     def context(self) -> ssl.SSLContext:
-        """The same for a library that takes a context."""
+        """The same as a context of ssl."""
         context = ssl.create_default_context(cafile=self._ca_file)
         if self._own is not None:
             context.load_cert_chain(self._own.cert_file, self._own.key_file, password=_no_password)
@@ -56,7 +56,7 @@ class Certificates:
 
 
 class _Locked(Exception):
-    """A key with a passphrase: nobody is there to type it."""
+    """The key has a passphrase, and nobody is there to type it."""
 
 
 def _no_password() -> str:

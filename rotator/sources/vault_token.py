@@ -1,59 +1,81 @@
-"""The life of the token that a Vault source works with: renewed, replaced, given back."""
+"""One token of Vault: what the server said about it, and when it has to be renewed."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from time import monotonic
 from typing import Any
 
-from rotator.errors import LoginDenied, SourceDenied, SourceError, SourceUnavailable
-from rotator.model.events import SourceRead
-from rotator.model.lease import Owner
-from rotator.ports import Observer
-from rotator.sources.vault_errors import Meaning, by_policy, mapping
-from rotator.sources.vault_http import Connections, NoAnswer, Refused
-from rotator.sources.vault_login import Login
-
 _MARGIN = 60.0
-"""Seconds before its end at which a token is replaced, or a tenth of its life if that is less."""
+"""Seconds before its end at which a token is replaced; a tenth of its life if that is less."""
 _RENEWED_AT = 2 / 3
+"""The share of its life after which a token is renewed."""
 _WORTHWHILE = 0.9
-"""Of what was asked: a renewal that grants less has met the maximum."""
-_REPLACE_EVERY = 60.0
-"""Seconds between logins that a refusal calls for, be it of the token or by a policy that a new
-token may be past."""
-_LOOKED_AT_EVERY = 60.0
-"""Seconds: a token that leases live on may be revoked by an operator, and they with it."""
-_SHORTEST_PAUSE = 1.0
-_LONGEST_PAUSE = 300.0
-"""Seconds between logins that fail. Vault locks a user out after five that it refuses:
-https://developer.hashicorp.com/vault/docs/concepts/user-lockout
-"""
-_RENEW_AGAIN = 10.0
-_GOODBYE = 2.0
-"""Seconds that giving a token back may take."""
+"""The share of what was asked. A renewal that grants less has reached the maximum."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token, as far as it is known. Times are of the monotonic clock."""
+    """One token, as far as it is known. Times are those of the monotonic clock."""
 
     value: str
     life: float = 0.0
-    """Seconds that a renewal asks for; 0: it never ends, or nobody knows yet."""
+    """Seconds that a renewal asks for; 0: it never ends, or its life is not known yet."""
     ends: float = float("inf")
     renewable: bool = False
     accessor: str | None = None
     service: bool = True
     """Batch tokens can be neither renewed nor revoked."""
     uses: int | None = None
-    """How many are left; None: no limit."""
+    """How many uses are left; None: no limit."""
     known: bool = False
-    """Whether any of the above was told by the server."""
+    """Whether the server said any of the above."""
     ours: bool = False
     """It came from a login of this process."""
+
+    @classmethod
+    def granted(cls, auth: Mapping[str, Any], now: float) -> Token:
+        """From `auth`, the answer to a login that was sent at `now`."""
+        life = seconds_of(auth.get("lease_duration"))
+        uses = _uses(auth)
+        service = auth.get("token_type") != "batch"
+        return cls(
+            value=str(auth["client_token"]),
+            life=life,
+            ends=now + life if life else float("inf"),
+            # A renewal is a use too, and there may be none to spare.
+            renewable=auth.get("renewable") is True and service and uses is None,
+            accessor=_accessor(auth),
+            service=service,
+            uses=uses,
+            known=True,
+            ours=True,
+        )
+
+    def looked_up(self, about: Mapping[str, Any], now: float) -> Token | None:
+        """With `about`, the answer to lookup-self at `now`; None if that says nothing about its
+        end."""
+        ttl = seconds_of(about.get("ttl"))
+        # The expire_time of a root token is null. The ttl of one that is about to end is 0.
+        ends = about.get("expire_time", "") is not None
+        if ends and "ttl" not in about:
+            return None
+        life = seconds_of(about.get("period")) or seconds_of(about.get("creation_ttl")) or ttl
+        return replace(
+            self,
+            known=True,
+            life=life if ends else 0.0,
+            ends=now + ttl if ends else float("inf"),
+            renewable=about.get("renewable") is True,
+            accessor=_accessor(about),
+            service=about.get("type") != "batch",
+            uses=_uses(about),
+        )
+
+    def renewed(self, life: float, now: float) -> Token:
+        """With the `life` in seconds that a renewal at `now` granted."""
+        capped = life < self.life * _WORTHWHILE
+        return replace(self, ends=now + life, renewable=not capped)
 
     @property
     def renew_at(self) -> float:
@@ -61,7 +83,7 @@ class Token:
 
     @property
     def replace_at(self) -> float:
-        """Where it can't be renewed any more; a batch token has to be left earlier."""
+        """When it has to be replaced, if it can't be renewed any more."""
         if not self.service:
             return self.renew_at
         return self.ends - min(_MARGIN, self.life / 10)
@@ -70,308 +92,15 @@ class Token:
         return f"Token(accessor={self.accessor!r})"
 
 
-class Tokens:
-    """Logs in when somebody first has to, and for all who wait; a token never leaves memory."""
-
-    def __init__(
-        self,
-        name: str,
-        login: Login,
-        connections: Connections,
-        observe: Observer,
-        now: Callable[[], float],
-    ) -> None:
-        """`now` is in seconds, and never goes back."""
-        self._name = name
-        self._login = login
-        self._connections = connections
-        self._observe = observe
-        self._now = now
-        self._lock = threading.Lock()
-        self._token: Token | None = None
-        self._leased: set[str] = set()
-        """Tokens that leases were made with here."""
-        self._ended: frozenset[str] = frozenset()
-        self._replaceable_from = float("-inf")
-        self._renew_not_before = float("-inf")
-        self._renew_pause = 0.0
-        self._looked_at = float("-inf")
-        self._failure: SourceError | None = None
-        self._pause = 0.0
-        self._paused_until = float("-inf")
-
-    # Using it
-
-    def use(self) -> str:
-        """A token for one request, counted where uses are. Raises SourceError."""
-        with self._lock:
-            return self._used(self._good())
-
-    def use_for_lease(self) -> Token:
-        """One whose lease will live on: neither about to end, nor counted. Raises SourceError."""
-        with self._lock:
-            token = self._uncounted()
-            short = token.ends - self._now() < token.life / 2
-            if token.ours and short and not token.renewable:
-                token = self._token = self._logged_in()
-            self._leased.add(token.value)
-            return token
-
-    def check_for_lease(self) -> None:
-        """Raises SourceError where there is no token that a lease could be made with."""
-        with self._lock:
-            self._uncounted()
-
-    def _uncounted(self) -> Token:
-        token = self._good()
-        if not token.known:
-            token = self._token = self._asked_about(token)
-        if token.uses is not None:
-            raise SourceDenied(
-                self._name,
-                "",
-                "its token has a limited number of uses, and leases end with the last; "
-                "use one without num_uses",
-            )
-        return token
-
-    def other_than(self, refused: str, *, valid: bool) -> str | None:
-        """A token in place of one that was refused; None where there is none to be had.
-
-        `valid` is whether it is a policy that refuses: a token keeps those that it was made with.
-        Raises SourceError.
-        """
-        with self._lock:
-            configured = self._login.configured_token()
-            if configured is not None:
-                return self._used(self._good()) if configured != refused else None
-            if self._token is None or self._token.value == refused:
-                if self._now() < self._replaceable_from:
-                    return None
-                self._replaceable_from = self._now() + _REPLACE_EVERY
-                if not valid:
-                    self._came_to_nothing(refused)
-                self._token = self._logged_in()
-            return self._used(self._token)
-
-    def _used(self, token: Token) -> str:
-        if token.uses is not None:
-            self._token = replace(token, uses=token.uses - 1)
-        return token.value
-
-    def _good(self) -> Token:
-        """The present one, if it still is good for a request; else a new one."""
-        token, configured = self._token, self._login.configured_token()
-        if configured is not None:
-            if token is None or token.value != configured:
-                token = self._token = Token(configured)
-            return token
-        if token is not None and self._now() >= token.renew_at:
-            token = self._renewed(token)
-        spent = token is not None and token.uses is not None and token.uses <= 0
-        if token is None or spent or self._now() >= token.replace_at:
-            token = self._token = self._logged_in()
-        return token
-
-    # Keeping it
-
-    def keep_alive(self) -> Owner | None:
-        """Raises SourceError."""
-        with self._lock:
-            if self._token is None and not self._leased:
-                return None
-            # One that came to nothing took leases along: another has to be had, and that told.
-            token = self._token or self._good()
-            if self._login.configured_token() is not None:
-                token = self._good()
-                if not token.known:
-                    token = self._token = self._asked_about(token)
-            elif self._now() >= token.replace_at and not token.renewable:
-                token = self._token = self._logged_in()
-            if self._now() >= token.renew_at:
-                token = self._renewed(token)
-            elif token.value in self._leased and self._now() - self._looked_at > _LOOKED_AT_EVERY:
-                token = self._looked_after(token)
-            return self._owner(token)
-
-    def _owner(self, token: Token) -> Owner:
-        lasts = None if token.ends == float("inf") else max(0.0, token.ends - self._now())
-        return Owner(token.accessor, lasts, None if token.renewable else lasts, self._ended)
-
-    def _looked_after(self, token: Token) -> Token:
-        """Whether it is still there at all; what it has to be renewed for is known."""
-        self._looked_at = self._now()
-        try:
-            self._ask(token, "get", "lookup-self")
-        except Refused as refused:
-            if refused.status == 403 and not by_policy(refused):
-                return self._after_its_end(token)
-        except NoAnswer:
-            return token
-        return token
-
-    def _after_its_end(self, token: Token) -> Token:
-        """The one in its place. Raises SourceError."""
-        self._came_to_nothing(token.value)
-        if not token.ours:
-            raise self._invalid()
-        self._token = self._logged_in()
-        return self._token
-
-    def _came_to_nothing(self, value: str) -> None:
-        if self._token is not None and self._token.value == value and self._token.accessor:
-            self._ended |= {self._token.accessor}
-        self._token = None
-
-    def _renewed(self, token: Token) -> Token:
-        """As it is after a try; where that can't be, as it was."""
-        if not token.renewable or self._now() < self._renew_not_before:
-            return token
-        started, result = self._now(), SourceUnavailable.result
-        kept, ended = token, False
-        try:
-            answer = self._ask(token, "post", "renew-self", {"increment": f"{int(token.life)}s"})
-            life = _seconds((mapping(answer, "auth") or {}).get("lease_duration"))
-            if life > 0:
-                result, kept = "ok", self._after_renewal(token, life)
-        except Refused as refused:
-            if refused.status in {400, 403}:
-                result, kept = LoginDenied.result, replace(token, renewable=False)
-            ended = refused.status == 403 and not by_policy(refused)
-        except NoAnswer:
-            pass  # told as unavailable, and tried again later
-        finally:
-            seconds = self._now() - started
-            self._observe(SourceRead(self._name, "renew_token", result, seconds))
-        if ended:
-            return self._after_its_end(token)
-        if result == SourceUnavailable.result:
-            self._later(token)
-        self._token = kept
-        return kept
-
-    def _after_renewal(self, token: Token, life: float) -> Token:
-        self._renew_pause = 0.0
-        capped = life < token.life * _WORTHWHILE
-        return replace(token, ends=self._now() + life, renewable=not capped)
-
-    def _later(self, token: Token) -> None:
-        """Some time before its end: only a renewal saves the leases that live on it."""
-        now = self._now()
-        longest = min(_LONGEST_PAUSE, (token.ends - now) / 4)
-        self._renew_pause = max(_RENEW_AGAIN, min(longest, self._renew_pause * 2))
-        self._renew_not_before = now + self._renew_pause
-
-    def _asked_about(self, token: Token) -> Token:
-        """A token that somebody else made: what it is, only the server knows."""
-        started = self._now()
-        try:
-            data = self._ask(token, "get", "lookup-self").get("data")
-        except Refused as refused:
-            if by_policy(refused):
-                needed = '"read" on auth/token/lookup-self'
-                raise Meaning(self._name).of_policy("", needed) from None
-            if refused.status == 403:
-                raise self._invalid() from None
-            raise Meaning(self._name).of_lease("", refused) from None
-        except NoAnswer as failure:
-            raise SourceUnavailable(self._name, "", str(failure)) from None
-        about = data if isinstance(data, dict) else {}
-        ttl = _seconds(about.get("ttl"))
-        # A root token says null; one that is about to end says 0.
-        ends = about.get("expire_time", "") is not None
-        if ends and "ttl" not in about:
-            raise SourceUnavailable(self._name, "", "an answer that tells nothing of its token")
-        life = _seconds(about.get("period")) or _seconds(about.get("creation_ttl")) or ttl
-        uses = about.get("num_uses")
-        self._looked_at = started
-        return replace(
-            token,
-            known=True,
-            life=life if ends else 0.0,
-            ends=started + ttl if ends else float("inf"),
-            renewable=about.get("renewable") is True,
-            accessor=str(about.get("accessor") or "") or None,
-            service=about.get("type") != "batch",
-            uses=uses if isinstance(uses, int) and uses > 0 else None,
-        )
-
-    def _invalid(self) -> LoginDenied:
-        return LoginDenied(
-            self._name,
-            "",
-            "its token is not valid (any more): it has ended, is used up or was revoked; "
-            "put another in place",
-        )
-
-    def _ask(
-        self, token: Token, how: str, what: str, body: dict[str, str] | None = None
-    ) -> dict[str, Any]:
-        path = f"/v1/auth/token/{what}"
-        with self._connections.client(token.value) as client:
-            send = client.adapter.get if how == "get" else client.adapter.post
-            answer: dict[str, Any] = send(path, **({"json": body} if body else {}))
-            return answer
-
-    # Getting one, and giving it back
-
-    def _logged_in(self) -> Token:
-        """Once for all that wait for it: a failure holds for a while too."""
-        if self._failure is not None and self._now() < self._paused_until:
-            # Another instance: each of the waiting threads raises its own.
-            raise type(self._failure)(self._name, "", self._failure.message)
-        started, result, reason = self._now(), "ok", ""
-        try:
-            granted = self._login.granted()
-        except SourceError as error:
-            result, reason = error.result, str(error)
-            longest = _LONGEST_PAUSE if isinstance(error, SourceDenied) else _SHORTEST_PAUSE
-            self._pause = min(longest, max(_SHORTEST_PAUSE, self._pause * 2))
-            self._paused_until = self._now() + self._pause
-            self._failure = error
-            raise
-        finally:
-            seconds = self._now() - started
-            self._observe(SourceRead(self._name, "login", result, seconds, reason))
-        self._failure, self._pause = None, 0.0
-        self._renew_not_before, self._renew_pause = float("-inf"), 0.0
-        self._looked_at = started
-        life = _seconds(granted.get("lease_duration"))
-        uses = granted.get("num_uses")
-        counted = isinstance(uses, int) and uses > 0
-        service = granted.get("token_type") != "batch"
-        return Token(
-            value=str(granted["client_token"]),
-            life=life,
-            ends=started + life if life else float("inf"),
-            # A renewal is a use, of which there may be none to spare.
-            renewable=granted.get("renewable") is True and service and not counted,
-            accessor=str(granted.get("accessor") or "") or None,
-            service=service,
-            uses=uses if counted else None,
-            known=True,
-            ours=True,
-        )
-
-    def give_back(self) -> None:
-        """Revoke what nobody needs any more; never a token that leases live on. Raises nothing."""
-        ends = monotonic() + _GOODBYE
-        if not self._lock.acquire(timeout=_GOODBYE):
-            return  # somebody waits for a login or a renewal, whose server doesn't answer
-        try:
-            token, self._token = self._token, None
-        finally:
-            self._lock.release()
-        if token is None or not token.ours or not token.service or token.value in self._leased:
-            return
-        try:
-            left = max(0.01, ends - monotonic())
-            with self._connections.client(token.value, seconds=left) as client:
-                client.adapter.post("/v1/auth/token/revoke-self")
-        except (Refused, NoAnswer, SourceError):
-            return  # it ends by itself
+def seconds_of(said: object) -> float:
+    """0 for anything but a positive number."""
+    return float(said) if isinstance(said, (int, float)) and said > 0 else 0.0
 
 
-def _seconds(told: object) -> float:
-    """0 for what is no duration."""
-    return float(told) if isinstance(told, (int, float)) and told > 0 else 0.0
+def _uses(said: Mapping[str, Any]) -> int | None:
+    uses = said.get("num_uses")
+    return uses if isinstance(uses, int) and uses > 0 else None
+
+
+def _accessor(said: Mapping[str, Any]) -> str | None:
+    return str(said.get("accessor") or "") or None

@@ -30,7 +30,7 @@ from rotator.web.views import ConnectionView, DaemonView, Health, NoSuchRotation
 log = logging.getLogger(__name__)
 
 MOST_ROWS = 10_000
-"""Rows of one answer."""
+"""The most entries in one answer."""
 _MOST_OFFSET = 999_999
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
@@ -44,7 +44,7 @@ _HEADERS = {
 
 Token = Callable[[], Awaitable[str]]
 Scrape = Callable[[str], tuple[bytes, str]]
-"""What Accept asks for → the metrics, and their media type."""
+"""Turns the Accept header into the metrics and their media type."""
 
 
 def create_app(
@@ -53,8 +53,8 @@ def create_app(
     token: Token | None,
     quit_: Callable[[], None] | None = None,
 ) -> ASGIApp:
-    """`token` looks the token of POST up anew; without one, POST answers 403. `quit_` ends the
-    process for whoever asks from loopback, which in a pod are its own containers."""
+    """`token` looks up the token of POST each time; without one, POST answers 403. `quit_` ends the
+    process for a caller on loopback, which in a pod means its own containers."""
     handlers = _Handlers(view, scrape, token, quit_)
     pages = Pages(view)
     app = Starlette(
@@ -101,7 +101,7 @@ class _Handlers:
             return (gzip.compress(text, compresslevel=1) if zipped else text), kind
 
         try:
-            # Thousands of series take a while; the loop has runs to attend to.
+            # Thousands of series take a while, and runs need the loop.
             body, kind = await run_in_threadpool(scrape)
         except (TypeError, ValueError):
             raise HTTPException(400, "Accept: a version is no version; leave Accept out") from None
@@ -121,7 +121,7 @@ class _Handlers:
         return _json({"rotations": await self._view.rotations.rotations()})
 
     async def connections(self, request: Request) -> Response:
-        """Filters: rotation, target, phase, name (a glob); limit and offset."""
+        """The connections. Filters: rotation, target, phase, name (a glob); limit and offset."""
         query = _query(request, "rotation", "target", "phase", "name", "limit", "offset")
         limit = _number(query, "limit", 1000, MOST_ROWS)
         offset = _number(query, "offset", 0, _MOST_OFFSET)
@@ -139,7 +139,7 @@ class _Handlers:
         return _json({"leases": await self._view.sources.leases()})
 
     async def runs(self, request: Request) -> Response:
-        """Filter: rotation; limit."""
+        """The runs. Filter: rotation; limit."""
         query = _query(request, "rotation", "limit")
         limit = _number(query, "limit", 100, MOST_ROWS)
         return _json({"runs": await self._view.rotations.runs(query.get("rotation"), limit)})
@@ -190,7 +190,7 @@ class _Handlers:
 
 
 def _query(request: Request, *known: str) -> Mapping[str, str]:
-    """A filter that is misspelt must not answer with everything."""
+    """Refuses unknown filters: a misspelt one must not answer with everything."""
     for name in request.query_params:
         if name not in known:
             words = ", ".join(known) or "none"
@@ -230,7 +230,8 @@ def _plain(value: object) -> object:
 
 
 def _plain_fields(value: object) -> dict[str, object]:
-    """Fingerprints tell which connections share a credential: nobody who merely asks needs that."""
+    """Leaves out fingerprints: they tell which connections share a credential, and no reader needs
+    that."""
     if not is_dataclass(value):
         raise TypeError(f"{type(value).__name__} is nothing to show")
     names = (field.name for field in fields(value) if field.name != "fingerprint")

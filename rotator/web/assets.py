@@ -1,4 +1,4 @@
-"""The style, the script and the sign of the pages, from this package and nowhere else."""
+"""The style, the script and the icon of the pages, from this package and nowhere else."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ ASSETS = {name: _read(name) for name in _KINDS}
 
 
 def address_of(name: str) -> str:
-    """With its digest, so that a browser may keep it for good."""
+    """The URL, with a digest, so that a browser may keep the file for good."""
     return f"static/{name}?{ASSETS[name].digest}"

@@ -13,7 +13,7 @@ from rotator.web.views import ConnectionView
 
 PAGE_SIZE = 100
 _LONGEST = 200
-"""Characters of a parameter: no name is longer."""
+"""The most characters of a parameter. No name is longer."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 ORDERS: Mapping[str, tuple[str, Callable[[ConnectionView], Any]]] = {
@@ -27,10 +27,10 @@ ORDERS: Mapping[str, tuple[str, Callable[[ConnectionView], Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """As they stand in the query of the page; empty means all."""
+    """As in the query of the page; empty means all."""
 
     search: str = ""
-    """A part of the name in whichever case, or a glob of all of it."""
+    """A part of the name in any case, or a glob for all of it."""
     phase: str = ""
     type: str = ""
     target: str = ""
@@ -40,7 +40,7 @@ class Filters:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Filters:
-        """What makes no sense is left out: a page for people answers with what it understood."""
+        """From a query. What makes no sense is left out: a page answers with what it understood."""
         names = {field.name for field in fields(cls)} - {"page", "order"}
         texts = {name: query.get(name, "").strip()[:_LONGEST] for name in names}
         order = query.get("order", "")
@@ -70,7 +70,7 @@ class Filters:
         return self.search.lower() in name.lower()
 
     def address(self, **changes: Any) -> str:
-        """Relative, since the page may stand behind a proxy under another path."""
+        """A relative URL, since the page may be behind a proxy under another path."""
         wanted = replace(self, **changes)
         standard = Filters()
         given = {
@@ -84,7 +84,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page of what the filters leave."""
+    """One page of the connections that pass the filters."""
 
     shown: Sequence[ConnectionView]
     total: int
@@ -97,7 +97,8 @@ class Found:
 
 
 def find(filters: Filters, views: Iterable[ConnectionView]) -> Found:
-    """A page beyond the last is the last: what was there when it was linked may be gone."""
+    """The page. A number beyond the last gives the last: since the link was made, some may be
+    gone."""
     _, key = ORDERS[filters.order]
     wanted = sorted(
         (view for view in views if filters.wants(view)),

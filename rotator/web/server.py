@@ -1,4 +1,4 @@
-"""uvicorn inside the daemon's own loop; the daemon owns the signals."""
+"""Runs uvicorn in the daemon's own loop. The daemon handles the signals."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from rotator.errors import ListenError
 
 DEADLINE = 30.0
-"""Seconds for a request and its answer, all of it, before the connection is cut."""
+"""Seconds for a request and its answer as a whole, before the connection is cut."""
 _GRACE = 1
-"""Seconds for answers under way when the server stops; what is left is cancelled then."""
+"""Seconds for answers in progress when the server stops. What is left is cancelled then."""
 _CUT_AFTER = 0.8
-"""Seconds of it until connections are cut, so that uvicorn has none to complain of."""
+"""Seconds of these until connections are cut, so that uvicorn has none to complain about."""
 _MOST_CONNECTIONS = 100
 _MOST_HEADER_BYTES = 16_384
 
@@ -28,7 +28,7 @@ _MOST_HEADER_BYTES = 16_384
 async def serving(
     app: ASGIApp, host: str, port: int, *, deadline: float = DEADLINE
 ) -> AsyncIterator[str]:
-    """The address that is listened on; port 0 takes a free one. Raises ListenError."""
+    """The address that the server listens on. Port 0 takes a free one. Raises ListenError."""
     listener = _listen(host, port)
     config = uvicorn.Config(
         app,
@@ -66,13 +66,14 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
     def cut(self) -> None:
-        """Close what is still open, whatever the other side does."""
+        """Closes what is still open, whatever the other side does."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
 
 
 def _with_deadline(seconds: float) -> type[H11Protocol]:
-    """uvicorn waits forever for the rest of a request, and for a client to take its answer.
+    """Cuts slow connections. uvicorn waits forever for a request, and for a client to take its
+    answer.
 
     As many such clients as there may be connections would keep health checks and scrapes out.
     """

@@ -1,4 +1,4 @@
-"""What is shown, and who is asked for it."""
+"""What is shown, and the interface through which it is asked for."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rotator.model.run import Outcome, Run
 class Health:
     ok: bool
     checks: dict[str, str]
-    """What was looked at → `ok`, or what is missing."""
+    """What was checked → `ok`, or what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressView:
     total: int
-    """Connections of the plan; 0 before it stands."""
+    """Connections of the plan; 0 before there is one."""
     put: int
     settled: int
     failed: int
@@ -34,7 +34,7 @@ class RotationView:
     watch: str | None
     next_run: datetime | None
     running: str | None
-    """The id of the run that is under way."""
+    """The id of the run in progress."""
     last_run: Run | None
     cron: str | None = None
     timezone: str | None = None
@@ -48,7 +48,7 @@ class ConnectionView:
     rotation: str
     phase: str | None
     stage: str
-    """The stage on record; `unknown` if there is no record."""
+    """As the ledger recorded it; `unknown` if it has no record."""
     rotated_at: datetime | None
     """When the last credential that was verified was put."""
     verified_at: datetime | None
@@ -56,10 +56,10 @@ class ConnectionView:
     error: str | None
     run: str | None
     type: str | None = None
-    """None where this process has not listed it yet, as `endpoint`."""
+    """None until this process has listed it; the same goes for `endpoint`."""
     endpoint: str | None = None
     too_old: bool = False
-    """Whether its credential is older than max_age of the rotation."""
+    """Whether its credential is older than max_age of its rotation."""
     put_at: datetime | None = None
     """When a credential was put last, verified or not; None: rotator never put any."""
 
@@ -82,7 +82,7 @@ class SourceView:
     name: str
     kind: str
     ok_at: datetime | None
-    """When a read or probe last worked."""
+    """When the last read or probe succeeded."""
     failing_since: datetime | None
     reason: str
     token_ends_at: datetime | None
@@ -122,11 +122,12 @@ class RotationReader(Protocol):
     async def run(self, run_id: str) -> tuple[Run, tuple[Outcome, ...]] | None: ...
 
     def progress(self, run_id: str) -> ProgressView | None:
-        """None where it is not under way."""
+        """The progress; None if the run is not in progress."""
         ...
 
     async def start(self, rotation: str) -> Run:
-        """Raises NoSuchRotation, and RunInProgress with the id of the run under way."""
+        """Starts a run. Raises NoSuchRotation, and RunInProgress with the id of the run in
+        progress."""
         ...
 
 

@@ -7,15 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.support.kubernetes import EVERYTHING, FakeKubernetes, kubernetes_running, rotator_role
 
-CAPTURED = Path(__file__).parents[3] / "shared" / "kubernetes-lease-answers.json"
-
-pytestmark = pytest.mark.skipif(
-    not CAPTURED.is_file(), reason="the captured answers are no part of the project"
-)
+CAPTURED = Path(__file__).parent / "data" / "kubernetes-lease-answers.json"
 
 BODIES = {"no JSON": b"{nope", "merge patch": b'{"spec": {"holderIdentity": "c"}}'}
 """Of requests whose bodies were not captured."""

@@ -511,8 +511,13 @@ async def test_a_path_that_nobody_can_read(vault: Remote) -> None:
 async def test_a_method_that_is_not_supported(vault: Remote) -> None:
     answer = await vault.ask("PATCH", "sys/health", {})
     assert answer.status == 405
+
+
+async def test_a_login_that_is_read_instead_of_written(vault: Remote) -> None:
+    """A real OpenBao 2.6.2 misses the role there, where other paths answer 405."""
     mount, _ = await approle(vault)
-    assert (await vault.ask("GET", f"auth/{mount}/login")).status == 405
+    answer = await vault.ask("GET", f"auth/{mount}/login")
+    assert (answer.status, answer.errors) == (500, ["missing role_id"])
 
 
 async def test_health_needs_no_token(vault: Remote) -> None:

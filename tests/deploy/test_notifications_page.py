@@ -15,8 +15,8 @@ from rotator.config.load import load
 from rotator.errors import Cause
 from rotator.model.events import Occasion
 from rotator.model.run import Outcome, Result, Run, RunResult
-from rotator.notify.courier import LONGEST_PAUSE, LONGEST_TRIED, MOST_ATTEMPTS, MOST_WAITING
-from rotator.notify.decisions import AGAIN_AFTER, Ended
+from rotator.notify.courier import BACKOFF, LONGEST_TRIED, MOST_ATTEMPTS, MOST_WAITING
+from rotator.notify.decisions import AGAIN_AFTER, FinishedRun
 from rotator.notify.message import MOST_CONNECTIONS, notification, signature
 from rotator.notify.notifier import GRACE
 from rotator.notify.receiver import PATIENCE
@@ -39,7 +39,7 @@ def test_the_configuration_loads(tmp_path: Path) -> None:
 def test_the_example_has_exactly_the_keys_that_are_sent() -> None:
     run = Run("run-1", "openai", "schedule", NOW, NOW, RunResult.FAILED, "1 failed")
     outcome = Outcome("run-1", "openai", "prod", "a", Result.FAILED, "INVALID_AUTH", NOW)
-    ended = Ended(run, (outcome,), 40, remedy(Cause.REJECTED, "openai"))
+    ended = FinishedRun(run, (outcome,), 40, remedy(Cause.REJECTED, "openai"))
     sent = json.loads(notification(ended, Occasion.FAILED, ("prod",)).body)
     shown = json.loads(JSON)
     assert list(shown) == list(sent)
@@ -67,7 +67,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
     for said in (
         f"every {AGAIN_AFTER.total_seconds() / 3600:g} hours",
         f"within {PATIENCE:g} s",
-        f"{LONGEST_PAUSE / 60:g} minutes at the most between",
+        f"{BACKOFF.longest / 60:g} minutes at the most between",
         f"after {MOST_ATTEMPTS} attempts or {LONGEST_TRIED / 60:g} minutes",
         f"{MOST_WAITING} wait\n  at the most",
         f"for {GRACE:g} s in all",

@@ -139,7 +139,7 @@ async def test_one_lease_for_all_and_none_for_a_plan(site: Site) -> None:
     assert (lease.state, lease.duration, lease.ref.holder) == (LeaseState.LIVE, HOUR, "mongodb")
 
     await rotator.rotate("mongodb")
-    assert site.made == 1, "E40: its lease is good for longer"
+    assert site.made == 1, "its lease lives longer than that"
 
 
 async def test_a_lease_for_each_connection(site: Site) -> None:
@@ -198,7 +198,7 @@ async def test_a_bad_canary_leaves_the_others_on_a_lease_that_is_kept_alive(site
 
 
 async def test_renewed_for_a_day_and_replaced_before_its_maximum(site: Site) -> None:
-    """E18, E32: the clock is moved ten minutes at a time, as a daemon would look."""
+    """The clock moves ten minutes at a time, which is how often a daemon would look."""
     rotator = await site.start()
     await rotator.rotate("mongodb")
     runs = 0
@@ -216,7 +216,6 @@ async def test_renewed_for_a_day_and_replaced_before_its_maximum(site: Site) -> 
 
 
 async def test_a_restart_makes_nothing_anew_while_the_token_of_before_lives(site: Site) -> None:
-    """E28, E40"""
     rotator = await site.start()
     await rotator.rotate("mongodb")
     await rotator.keep()
@@ -239,7 +238,7 @@ async def test_a_restart_makes_nothing_anew_while_the_token_of_before_lives(site
 
 
 async def test_a_restart_after_the_lease_has_ended(site: Site) -> None:
-    """E40: at once."""
+    """The credential is replaced at once."""
     rotator = await site.start()
     await rotator.rotate("mongodb")
     await site.stop()
@@ -253,7 +252,7 @@ async def test_a_restart_after_the_lease_has_ended(site: Site) -> None:
 
 
 async def test_leases_that_somebody_revoked_are_replaced(site: Site) -> None:
-    """E29, E31: an operator revokes the token, and with it every lease."""
+    """An operator revokes the token, and with it every lease."""
     rotator = await site.start()
     await rotator.rotate("mongodb")
     (lease,) = await rotator.leases()
@@ -268,12 +267,12 @@ async def test_leases_that_somebody_revoked_are_replaced(site: Site) -> None:
     site.advance(301)
     before = len(site.vault.revoked)
     await rotator.keep()
-    assert site.vault.revoked[before:] == [], "E31: what is gone is not revoked again"
+    assert site.vault.revoked[before:] == [], "what is gone is not revoked again"
     assert lease.id not in {held.id for held in await rotator.leases()}
 
 
 async def test_an_answer_that_is_lost_is_not_asked_for_again(site: Site) -> None:
-    """E35: the user was made, and nobody knows its lease."""
+    """The user was made, and nobody knows its lease."""
     site.vault.fail(CREDS, Trouble.RESET_AFTER)
     rotator = await site.start()
     run = await rotator.run("mongodb")
@@ -311,7 +310,7 @@ async def test_an_orphan_of_a_crash_is_found_and_revoked(site: Site) -> None:
 
 
 async def test_a_lease_that_somebody_revoked_is_noticed_at_the_start(site: Site) -> None:
-    """E31: nobody looked for a while, so a renewal asks."""
+    """Nobody has looked for a while, so a renewal finds out."""
     rotator = await site.start()
     await rotator.rotate("mongodb")
     await rotator.keep()
@@ -327,7 +326,6 @@ async def test_a_lease_that_somebody_revoked_is_noticed_at_the_start(site: Site)
 
 
 async def test_a_revocation_without_the_policy_shortens_the_lease(site: Site) -> None:
-    """E37"""
     site.vault.policies["flink"] = ("database/creds/*",)
     rotator = await site.start()
     await rotator.rotate("mongodb")
@@ -342,7 +340,7 @@ async def test_a_revocation_without_the_policy_shortens_the_lease(site: Site) ->
 
 
 async def test_a_database_that_is_down_delays_and_loses_nothing(site: Site) -> None:
-    """E33, E37: 400 `failed to renew entry` and `failed to revoke entry` are tried again."""
+    """400 `failed to renew entry` and `failed to revoke entry` are tried again."""
     rotator = await site.start()
     await rotator.rotate("mongodb")
     await rotator.rotate("mongodb", force=True)
@@ -464,7 +462,7 @@ async def test_a_rotation_that_is_gone_leaves_its_leases_to_their_end(
 async def test_a_configured_token_that_was_revoked_is_told_and_replaced_with_its_leases(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """E29, E30: nobody can log in for it; once another is in place, its leases are replaced."""
+    """Rotator can't log in for it. Once another token is in place, its leases are replaced."""
     first = site.vault.token("flink", ttl=86400)
     monkeypatch.setenv("FIXED_TOKEN", first)
     token = {"method": "token", "token": {"env": "FIXED_TOKEN"}}

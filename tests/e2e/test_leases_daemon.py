@@ -122,14 +122,14 @@ async def test_a_reload_keeps_the_token_that_leases_live_on(
         done = await leased.rotator("plan", "--detailed-exitcode", SECRET_ID=SECRET_ID)
         assert done.status == 0, done.out
     assert vault.count("POST */login") == logins
-    assert vault.count("POST */revoke-self") == 0, "E28: its leases would end with it"
+    assert vault.count("POST */revoke-self") == 0, "its leases would end with it"
     assert len(passwords(cloud)) == 1
 
 
 async def test_told_to_stop_while_vault_hangs_it_leaves_a_line_and_no_credential(
     leased: Deployment, cloud: Sandbox, vault: FakeVault, tmp_path: Path
 ) -> None:
-    """E35: the answer is lost with the process; the ledger knows that it was asked for."""
+    """The answer is lost with the process; the ledger knows that it was asked for."""
     vault.fail(CREDS, Trouble.HANG)
     before = passwords_or_none(cloud)
     process = await leased.spawn("rotate", SECRET_ID=SECRET_ID)

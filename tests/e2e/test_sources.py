@@ -161,7 +161,7 @@ async def test_the_daemon_sees_a_new_version_in_aws_without_reading_it(
 async def test_a_source_that_fails_is_seen_everywhere_and_changes_nothing(
     from_vault: Deployment, cloud: Sandbox, vault: FakeVault
 ) -> None:
-    """E43: in metrics, readyz, log and status; the connections keep what they have."""
+    """In metrics, readyz, log and status; the connections keep what they have."""
     for name in held(cloud):
         vault.put(f"flink/{name}", {"api_key": FIRST})
     from_vault.rotation["watch"] = "1s"

@@ -24,7 +24,7 @@ _XML = {"Content-Type": "text/xml"}
 
 
 def client(url: str) -> Any:
-    """For the person who keeps the secrets."""
+    """A boto3 client for the person who keeps the secrets."""
     return boto3.Session("person", "key", region_name=REGION).client(
         "secretsmanager", endpoint_url=url
     )
@@ -62,18 +62,18 @@ class FakeAws(FaultyServer):
     def __init__(self) -> None:
         super().__init__(self._reply)
         self.ahead = timedelta(0)
-        """Of the clients' clock."""
+        """How far AWS's clock is ahead of the clients'."""
         self.secrets = Secrets(lambda: self._now().timestamp())
         self.sts = Sts(self._now)
         self.pod_token: str | None = None
-        """What the credentials endpoint wants to be shown."""
+        """The token that the credentials endpoint requires."""
         self.pod_arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/pod/eks"
         self.asked: list[tuple[str, str]] = []
         """Operation, and the ARN of the identity that it was taken from."""
         self._instead: list[tuple[str, Reply]] = []
 
     def refuse(self, operation: str, reply: Reply, times: int = 1) -> None:
-        """Answer this instead, before anything else is looked at."""
+        """Answers an operation with `reply`, before anything else is checked."""
         self._instead += [(operation, reply)] * times
 
     def operations(self) -> list[str]:

@@ -18,7 +18,7 @@ OpenReader = Callable[..., AwsReader]
 
 @dataclass(slots=True)
 class Time:
-    """What a reader believes of the time; a pause passes at once."""
+    """The time as a reader sees it. A pause passes at once."""
 
     seconds: float = 1000.0
     on_pause: Callable[[], object] = field(default=lambda: None)

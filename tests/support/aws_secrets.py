@@ -1,6 +1,6 @@
-"""The state of Secrets Manager as it is where moto's is not: labels, batches, KMS, deletion.
+"""The state of Secrets Manager where moto's is wrong: labels, batches, KMS, deletion.
 
-What it says and does is in the API reference:
+It follows the API reference:
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/Welcome.html
 """
 
@@ -32,7 +32,7 @@ class Refusal(Exception):
 @dataclass(slots=True)
 class Version:
     value: str | bytes | None
-    """None: a rotation has made it, and failed before it had a value."""
+    """None: a rotation made the version, and failed before it had a value."""
     stages: set[str] = field(default_factory=set)
 
 
@@ -43,9 +43,9 @@ class Stored:
     versions: dict[str, Version] = field(default_factory=dict)
     deleted_at: float | None = None
     changed_at: float = 0.0
-    """Of anything: labels, tags, policies."""
+    """When anything changed: labels, tags, policies."""
     described: dict[str, Any] = field(default_factory=dict)
-    """What else DescribeSecret tells: RotationEnabled, NextRotationDate and their like."""
+    """More fields of DescribeSecret, such as RotationEnabled and NextRotationDate."""
     kms: str = "ok"
     """`denied`: the identity may not use its key; `broken`: the key decrypts nothing."""
 
@@ -69,21 +69,21 @@ class Secrets:
     # What the owner of the secrets does
 
     def put(self, name: str, value: str | bytes | None, account: str = ACCOUNT) -> str:
-        """A new version, and AWSCURRENT on it. Answers its id."""
+        """Makes a new version with AWSCURRENT. Returns its id."""
         stored = self._stored(name, account)
         version = self._version(stored, value)
         self.move(stored.arn, "AWSCURRENT", version)
         return version
 
     def pend(self, name: str, value: str | bytes | None = None) -> str:
-        """As createSecret of a rotation does."""
+        """What createSecret of a rotation does."""
         stored = self.of(name)
         version = self._version(stored, value)
         self.move(name, "AWSPENDING", version)
         return version
 
     def move(self, name: str, stage: str, to: str | None) -> None:
-        """As finishSecret of a rotation does; AWSPREVIOUS moves along by itself."""
+        """What finishSecret of a rotation does. AWSPREVIOUS moves along by itself."""
         stored = self.of(name)
         for version in stored.versions.values():
             if stage in version.stages:
@@ -97,7 +97,7 @@ class Secrets:
         self.touch(name)
 
     def touch(self, name: str) -> None:
-        """A tag or a policy changed."""
+        """Changes a tag or a policy."""
         self.of(name).changed_at = self.now()
 
     def delete(self, name: str) -> None:

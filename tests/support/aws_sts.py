@@ -19,7 +19,7 @@ from tests.support.aws_secrets import ACCOUNT, Refusal
 from tests.support.faulty import Request
 
 _SKEW = timedelta(minutes=5)
-"""Of the clocks, that AWS bears with."""
+"""How far clocks may differ before AWS refuses a signature."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Assumed:
-    """One role taken."""
+    """One role that was assumed."""
 
     role: str
     session_name: str
@@ -54,7 +54,7 @@ class Sts:
     assumed: list[Assumed] = field(default_factory=list)
 
     def hand_out(self, arn: str, *, temporary: bool = False) -> Key:
-        """As AWS's look: AKIA for good, ASIA for a while and with a token."""
+        """Made like AWS's keys: AKIA for good, ASIA for a while and with a token."""
         part = uuid.uuid4().hex[:16].upper()
         key = Key(("ASIA" if temporary else "AKIA") + part, f"secret-of-{part}", arn)
         if temporary:

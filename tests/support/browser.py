@@ -36,11 +36,11 @@ class Tab:
         return await self.page.inner_text(selector)
 
     async def names(self) -> list[str]:
-        """Of the connections that are shown, from top to bottom."""
+        """The names of the connections on the page, from top to bottom."""
         return await self.page.locator("#connections-live tbody th a").all_inner_texts()
 
     async def violations(self) -> list[str]:
-        """What axe finds of the rules of WCAG 2.2 AA, and of its own best practices."""
+        """What axe finds by the rules of WCAG 2.2 AA, and by its own best practices."""
         found: dict[str, Any] = (await Axe().run(self.page)).response
         return [
             f"{rule['id']}: {node['target']} {node['failureSummary']}"

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 class Certificates:
     server: ssl.SSLContext
     mutual: ssl.SSLContext
-    """Of a server that admits clients with a certificate of `ca` alone."""
+    """For a server that only admits clients with a certificate of `ca`."""
     ca: Path
     other_ca: Path
     client: Path

@@ -35,11 +35,11 @@ class Cluster:
     token_file: Path
     ca_file: Path | None
     name: str
-    """Of the Lease."""
+    """The name of the Lease."""
     stack: AsyncExitStack
 
     async def way(self) -> Way:
-        """For one client."""
+        """A connection to the API server for one client, which can be cut."""
         place = urlsplit(self.url)
         assert place.hostname is not None
         assert place.port is not None
@@ -73,7 +73,7 @@ class Cluster:
         (await self._ask("DELETE", f"/{self.name}")).raise_for_status()
 
     async def steal(self, thief: str, seconds: int) -> None:
-        """Another writes itself into it, once, and is never heard of again."""
+        """Another program writes itself into the Lease once, and is never heard of again."""
         now = timestamp(datetime.now(UTC))
         spec = {
             "holderIdentity": thief,

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector on loopback: OTLP over HTTP, decoded; fails as it is told."""
+"""An OpenTelemetry collector on loopback: OTLP over HTTP, decoded. It fails on order."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from rotator.config.models import Config
 
 
 def configured(**rotations: Mapping[str, Any]) -> Config:
-    """`name={key: value}` for each rotation, over the least that it needs."""
+    """Rotations as `name={key: value}`, with defaults for all that they need."""
     return Config.model_validate(
         {
             "targets": {

@@ -1,4 +1,4 @@
-"""rotator as a user has it: a configuration, secrets in files, and its own processes."""
+"""rotator as a user runs it: a configuration, secrets in files, and its own processes."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Deployment:
         return found
 
     def secret(self, name: str, fields: Mapping[str, str]) -> None:
-        """Put a secret in place as the kubelet would: all of it at once."""
+        """Replaces a secret as the kubelet would: all of it at once."""
         folder = self.secrets / name
         version = self.secrets / f"..{name}-{os.urandom(4).hex()}"
         version.mkdir()
@@ -134,7 +134,7 @@ class Deployment:
         )
 
     async def rotator(self, *arguments: str, **extra: str) -> Finished:
-        """One command, to its end."""
+        """Runs one command to its end."""
         process = await self.spawn(*arguments, **extra)
         async with asyncio.timeout(DEADLINE):
             out, err = await process.communicate()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 def without(folder: Path, *patterns: str) -> Path:
-    """Its Python. Everything else of the present environment is linked to, so it is made at once;
-    `patterns` are globs on names in site-packages."""
+    """Makes an environment without the packages that match `patterns` (globs on names in
+    site-packages). Returns its Python. Everything else is linked, so this is quick."""
     builder = venv.EnvBuilder(symlinks=True, with_pip=False)
     builder.create(folder)
     present = Path(sysconfig.get_path("purelib"))

@@ -30,7 +30,7 @@ class Logged:
     levels: set[str] = field(default_factory=set)
     fields: set[str] = field(default_factory=set)
     perhaps: set[str] = field(default_factory=set)
-    """Fields that hang on the error that it tells of."""
+    """Fields that depend on the error that the event is about."""
 
     def add(self, other: Logged) -> None:
         self.levels |= other.levels
@@ -51,7 +51,7 @@ def documented() -> dict[str, Logged]:
 
 
 def misfits(lines: Iterable[str]) -> Iterator[str]:
-    """What a log of JSON lines holds that the page doesn't tell of."""
+    """What a log of JSON lines holds that the page doesn't list."""
     for line in lines:
         read: dict[str, Any] = json.loads(line)
         known = documented().get(read["event"])
@@ -74,7 +74,7 @@ _OF_ERRORS = Logged(fields={"reason"}, perhaps={"source", "target", "request_id"
 
 
 def written() -> dict[str, Logged]:
-    """Every event that any call in rotator/ writes. Raises where a name is no literal."""
+    """Every event that any call in rotator/ logs. Raises if a name is not a literal."""
     found: dict[str, Logged] = {}
     for path in sorted((ROOT / "rotator").rglob("*.py")):
         tree = ast.parse(path.read_text())

@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that answers as it is told, and fails in every way it is told."""
+"""An HTTP server on loopback that answers as a test says, and fails in every way on order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from typing import Any
 class Request:
     method: str
     path: str
-    """With its query, as it went over the wire."""
+    """With its query, as it was sent."""
     headers: Mapping[str, str]
     """By name in lower case."""
     body: bytes
     received: float = field(default_factory=monotonic, compare=False)
-    """Seconds; only differences mean something."""
+    """Seconds. Only differences mean something."""
     client_name: str | None = None
     """The common name of the certificate that the client presented."""
 
@@ -40,13 +40,13 @@ class Trouble(Enum):
     HANG = auto()
     """Never answers."""
     RESET = auto()
-    """Closes the connection, and does nothing of what was asked."""
+    """Closes the connection without acting on the request."""
     RESET_AFTER = auto()
-    """Does what was asked, and closes the connection."""
+    """Acts on the request, and closes the connection."""
     TRUNCATED = auto()
-    """Half of the answer, then the end."""
+    """Sends half of the answer, then closes."""
     DRIP = auto()
-    """The answer, a byte at a time, and never all of it."""
+    """Sends the answer byte by byte, and never all of it."""
 
 
 HTML = Reply(200, b"<html>Welcome to the proxy</html>", {"Content-Type": "text/html"})
@@ -59,7 +59,7 @@ class Fault:
     """A glob on `METHOD path`."""
     what: Trouble | Reply
     times: int | None = 1
-    """None: for good."""
+    """None: for ever."""
 
     def strikes(self, request: Request) -> bool:
         if self.times == 0 or not fnmatchcase(f"{request.method} {request.path}", self.route):
@@ -70,7 +70,7 @@ class Fault:
 
 
 class FaultyServer:
-    """Answers by `answer`, but where a fault strikes first. Remembers every request."""
+    """Answers with `answer`, unless a fault strikes first. Remembers every request."""
 
     def __init__(
         self,
@@ -78,11 +78,11 @@ class FaultyServer:
         tls: ssl.SSLContext | None = None,
         lock: AbstractContextManager[Any] | None = None,
     ) -> None:
-        """`lock` is held while it answers, if the state of the answers has one of its own."""
+        """`lock` is held during an answer, if the state behind the answers has its own lock."""
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.latency = 0.0
-        """Seconds that every answer takes, as on the way to a server elsewhere."""
+        """Seconds that every answer takes, as from a server far away."""
         self._answer = answer
         self._lock = lock or threading.Lock()
         self._stopping = threading.Event()
@@ -137,7 +137,7 @@ class FaultyServer:
             do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_LIST = do_PATCH = do_any  # noqa: N815 - http.server's
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's
-                """Not to standard error."""
+                """Logs nothing to standard error."""
 
         return Handler
 

@@ -19,7 +19,7 @@ BROKEN = "openai-007"
 
 
 def fleet(size: int = 40, now: datetime | None = None) -> HeldState:
-    """One connection is broken, one credential too old, one run under way, one source away."""
+    """One connection is broken, one credential too old, one run in progress, one source away."""
     now = now or datetime.now(UTC)
     done = Run(
         "20261121T030000Z-openai-3fa2c1", "openai", "schedule", now - 5 * HOUR,

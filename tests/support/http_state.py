@@ -45,7 +45,7 @@ class HeldState:
     ledger_error: str = ""
     crash: Exception | None = None
     answering: asyncio.Event = field(default_factory=asyncio.Event)
-    """Cleared, the ledger takes its time: as with a disk that hangs."""
+    """While it is cleared the ledger hangs, as on a slow disk."""
     _running: dict[str, Run] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -39,14 +39,14 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """As a rule of a Role: verbs, and names where it is limited to some."""
+    """A rule of a Role: verbs, and names if it is limited to some."""
 
     verbs: frozenset[str]
     names: frozenset[str] | None = None
 
 
 def rotator_role(name: str = "rotator") -> tuple[Rule, ...]:
-    """What rotator asks for: `create` can't be limited to a name."""
+    """What rotator needs. `create` can't be limited to a name."""
     return (Rule(frozenset({"get", "update"}), frozenset({name})), Rule(frozenset({"create"})))
 
 
@@ -55,7 +55,7 @@ EVERYTHING = (Rule(frozenset({"get", "list", "create", "update", "patch", "delet
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A Lease as somebody wrote it."""
+    """A Lease as it was written."""
 
     at: float
     """Seconds of the monotonic clock."""
@@ -64,7 +64,7 @@ class Written:
 
 
 class _Status(Exception):
-    """The answer, where it is no Lease."""
+    """An answer that is not a Lease."""
 
     def __init__(
         self, code: int, reason: str, message: str, details: Document | None = None
@@ -103,14 +103,14 @@ class _Call:
 @dataclass(slots=True)
 class _State:
     accounts: dict[str, str] = field(default_factory=dict)
-    """Token → who."""
+    """Token → account."""
     roles: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     leases: dict[tuple[str, str], Document] = field(default_factory=dict)
     version: int = 638
 
 
 class FakeKubernetes(FaultyServer):
-    """Faults as inherited."""
+    """Faults work as in FaultyServer."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.namespaces = {"default"}
@@ -121,7 +121,7 @@ class FakeKubernetes(FaultyServer):
     # What an administrator does
 
     def account(self, who: str, may: tuple[Rule, ...] = (), token: str = "") -> str:
-        """Its token; one that it had before is good no more."""
+        """Returns its token. A former token becomes invalid."""
         token = token or f"token-of-{who}"
         kept = {known: whose for known, whose in self._state.accounts.items() if whose != who}
         self._state.accounts = {**kept, token: who}
@@ -132,7 +132,7 @@ class FakeKubernetes(FaultyServer):
         return self._state.leases.get((namespace, name))
 
     def put(self, spec: Document, labels: Document, name: str = "rotator") -> None:
-        """As somebody makes it who is no rotator."""
+        """Writes the Lease as a program would that is no rotator."""
         metadata = {**self._metadata("default", name), "labels": labels}
         self._store("admin", "default", name, metadata, spec)
 
@@ -329,7 +329,8 @@ def _invalid(name: str, place: str, why: str, kind: str = "Lease") -> _Status:
 
 
 def _checked(spec: Document, headers: dict[str, str]) -> Document:
-    """As it is decoded: unknown fields are left out with a warning, times normalised."""
+    """The object as the server decodes it: unknown fields are dropped with a warning, times
+    normalised."""
     for key in [key for key in spec if key not in _FIELDS]:
         headers["Warning"] = f'299 - "unknown field \\"spec.{key}\\""'
     known = {key: value for key, value in spec.items() if key in _FIELDS and value is not None}

@@ -1,4 +1,4 @@
-"""rotator in the event loop of a test, with time that the test moves: for what takes hours."""
+"""rotator in the event loop of a test, with a clock that the test moves: for what takes hours."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from rotator.rotation.survey import Survey, survey
 
 
 class MovedClock(SystemClock):
-    """The system's, moved ahead: what waits still waits in real time."""
+    """The system's clock, moved ahead. Sleeping still takes real time."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
         self.jump = 0.0
-        """Of the time of day alone."""
+        """Seconds by which only the time of day is moved."""
 
     def now(self) -> datetime:
         return super().now() + timedelta(seconds=self.ahead + self.jump)
@@ -39,7 +39,7 @@ class MovedClock(SystemClock):
 
 @dataclass(slots=True)
 class Process:
-    """What one process of rotator has: a RunContext, and a keeper with its short memory."""
+    """What one process of rotator has: a RunContext, and a keeper with its own memory."""
 
     context: RunContext
     ledger: LedgerReader
@@ -73,7 +73,7 @@ class Process:
 
 @asynccontextmanager
 async def process(config: Config, clock: MovedClock) -> AsyncIterator[Process]:
-    """From its start to its orderly end; the ledger outlives it."""
+    """One process, from its start to its orderly end. The ledger outlives it."""
     events: list[Event] = []
     async with open_ledger(config.ledger, clock) as (ledger, key):
         pool = SourcePool(key, events.append, clock)

@@ -1,4 +1,4 @@
-"""Manifests as a cluster would take them, or not."""
+"""Checks manifests as a cluster would."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSIONS = tuple(
         key=_number,
     )
 )
-"""Of Kubernetes, from the oldest that is supported to the newest whose schemas are known."""
+"""Versions of Kubernetes, from the oldest that is supported to the newest with known schemas."""
 
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
@@ -39,7 +39,7 @@ def documents(text: str) -> list[Manifest]:
 
 
 def check_schema(manifest: Manifest, version: str) -> None:
-    """Raises ValidationError. What the Prometheus operator defines has no schema there."""
+    """Raises ValidationError. Kinds of the Prometheus operator are not in these schemas."""
     if manifest["apiVersion"].startswith("monitoring.coreos.com/"):
         _check_monitor(manifest)
         return
@@ -85,7 +85,7 @@ _RULES = {
         }
     },
 }
-"""Of PrometheusRule, as the operator's definition (v0.82) has it, as far as it is used here."""
+"""The part of PrometheusRule (operator v0.82) that is used here."""
 
 
 def _check_monitor(manifest: Manifest) -> None:
@@ -108,7 +108,7 @@ def of_kind(manifests: Iterable[Manifest], kind: str) -> list[Manifest]:
 
 
 def pod_of(manifest: Manifest) -> Manifest:
-    """The pod's spec of whatever makes pods."""
+    """The pod spec of anything that makes pods."""
     spec = manifest["spec"]
     if manifest["kind"] == "CronJob":
         spec = spec["jobTemplate"]["spec"]
@@ -127,7 +127,7 @@ def containers(pod: Manifest) -> list[Manifest]:
 
 
 def is_restricted(pod: Manifest, container: Manifest) -> bool:
-    """By the Pod Security Standard of that name, and with a read-only root besides.
+    """Whether it meets the Pod Security Standard of that name, with a read-only root.
 
     https://kubernetes.io/docs/concepts/security/pod-security-standards/
     """
@@ -143,7 +143,7 @@ def is_restricted(pod: Manifest, container: Manifest) -> bool:
 
 
 def mounts_exist(pod: Manifest) -> bool:
-    """Whether each mount is of a volume of the pod, and each volume is mounted."""
+    """Whether each mount has its volume in the pod, and each volume is mounted."""
     volumes = {volume["name"] for volume in pod.get("volumes", [])}
     mounted = {m["name"] for each in containers(pod) for m in each.get("volumeMounts", [])}
     return mounted == volumes

@@ -13,7 +13,7 @@ OF_A_SCRAPE = frozenset({"namespace", "job", "instance"})
 
 
 def described() -> dict[str, frozenset[str]]:
-    """By the registry itself: a metric shows here before it has a series."""
+    """Asks the registry itself: a metric shows here before it has a series."""
     metrics = Metrics()
     found = dict(_registered(metrics))
     for family in metrics.connections.collect():

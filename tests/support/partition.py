@@ -1,4 +1,4 @@
-"""A way to a server that can be cut, so that one client of many loses it."""
+"""A connection to a server that can be cut, so that one client of many loses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _CHUNK = 65536
 
 @dataclass(slots=True)
 class Way:
-    """Forwards bytes on loopback. Cut, it takes connections and bytes, and passes on nothing."""
+    """Forwards bytes on loopback. While cut, it accepts connections and bytes, and forwards
+    nothing."""
 
     host: str
     port: int
@@ -25,7 +26,7 @@ class Way:
         self._open.clear()
 
     def mend(self) -> None:
-        """What was under way is lost, as after a real partition: clients connect anew."""
+        """What was in progress is lost, as after a real partition: clients connect again."""
         for writer in self._writers:
             writer.transport.abort()
         self._open.set()

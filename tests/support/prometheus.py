@@ -21,20 +21,20 @@ from tests.support.waiting import until_so
 INTERVAL = 0.5
 """Seconds between two scrapes, and between two evaluations of rules."""
 STEP = 1.0
-"""Of what is asked over a range."""
+"""Seconds between two points of a range query."""
 STOP_DEADLINE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Of a query: either what it yields, or why Prometheus doesn't take it."""
+    """The result of a query, or the reason why Prometheus refuses it."""
 
     series: list[dict[str, Any]] = field(default_factory=list)
     mistake: str = ""
 
     @property
     def numbers(self) -> list[float]:
-        """Those that a panel would draw: neither NaN nor infinite."""
+        """The values that a panel would draw: neither NaN nor infinite."""
         pairs = (
             pair
             for one in self.series
@@ -71,7 +71,7 @@ class Prometheus:
         return found
 
     async def scraped(self, expression: str, least: float = 1) -> None:
-        """Waits until the expression yields so much."""
+        """Waits until the expression gives at least this."""
 
         async def enough() -> bool:
             return max((await self.now(expression)).numbers, default=least - 1) >= least
@@ -91,7 +91,7 @@ class Prometheus:
 async def prometheus_running(
     folder: Path, scraped: Sequence[str], rules: Path | None = None
 ) -> AsyncIterator[Prometheus]:
-    """`scraped` are addresses, `HOST:PORT`, of the job `rotator`."""
+    """`scraped` are the addresses (`HOST:PORT`) of the job `rotator`."""
     program = shutil.which("prometheus")
     assert program is not None, "tests that come here are marked with the tool"
     folder.mkdir()

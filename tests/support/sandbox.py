@@ -79,7 +79,7 @@ async def sandbox() -> AsyncIterator[SandboxFactory]:
 
 @dataclass(frozen=True, slots=True)
 class SandboxProcess:
-    """A sandbox in a process of its own; steer it with `control`."""
+    """A sandbox in its own process. `control` steers it."""
 
     url: str
     process: subprocess.Popen[str]
@@ -116,7 +116,7 @@ def sandbox_process() -> Iterator[Callable[..., SandboxProcess]]:
 
 
 class ManualClock:
-    """Time that moves when the test says so."""
+    """A clock that only the test moves."""
 
     def __init__(self, start: float = 1_800_000_000.0) -> None:
         self.time = start

@@ -1,7 +1,7 @@
-"""Programs that tests need, and what may be skipped where everything is there.
+"""Programs that tests need, and which tests may be skipped even if all programs are there.
 
-`make test` skips a test whose program is missing, and ends by saying how to get it. With
-ROTATOR_REQUIRE_TOOLS=1 (as .ci/run sets it) every skip is a failure, but for those in `MAY_SKIP`.
+`make test` skips a test whose program is missing, and says at the end how to get it. With
+ROTATOR_REQUIRE_TOOLS=1 (as .ci/run sets it) every skip is a failure, except those in `MAY_SKIP`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAY_SKIP = {
     "tests/contract/test_vault_server.py*": "a real Vault is asked only where one is named",
     "tests/unit/rotation/test_types_contract.py*": "the facts of the API are no part of it either",
 }
-"""Pattern of a test's id → why it may be skipped where all tools are."""
+"""Pattern of a test's id → why it may be skipped even with all tools."""
 
 _MISSING = "missing tool"
 
@@ -49,7 +49,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Where nothing may be skipped, a skip is a failure. (An expected failure is no skip.)"""
+    """Turns a skip into a failure if nothing may be skipped. (An expected failure is no skip.)"""
     if not REQUIRED or not report.skipped or hasattr(report, "wasxfail"):
         return
     if any(fnmatchcase(report.nodeid, pattern) for pattern in MAY_SKIP):

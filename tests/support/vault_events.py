@@ -29,12 +29,12 @@ def notification(kind: str, path: str, **more: str) -> str:
 
 @dataclass(slots=True)
 class EventsServer:
-    """Takes subscriptions with the right token; `send` reaches all that there are."""
+    """Accepts subscriptions with the right token. `send` reaches all of them."""
 
     token: str = "canary-token"
     namespace: str | None = None
     status: int | None = None
-    """Instead of a subscription."""
+    """The status to answer with, instead of accepting."""
     url: str = ""
     refused: list[int] = field(default_factory=list)
     listeners: list[ServerConnection] = field(default_factory=list)
@@ -68,13 +68,14 @@ class EventsServer:
             connection.send(message)
 
     def drop(self) -> None:
-        """As a node that goes away."""
+        """Drops all connections, as a node does that goes away."""
         for connection in self._listening():
             connection.close()
         self.listeners.clear()
 
     def _listening(self) -> list[ServerConnection]:
-        """A client knows that it is connected before its handler here has begun."""
+        """Waits for the handler: a client may know that it is connected before its handler here has
+        begun."""
         with self.changed:
             assert self.changed.wait_for(lambda: self.listeners, DEADLINE)
             return list(self.listeners)

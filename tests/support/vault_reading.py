@@ -1,4 +1,4 @@
-"""A reader of the fake Vault, called as the threads of a source call it, with the fake's time."""
+"""A reader of the fake Vault, called as the threads of a source call it, with the fake's clock."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class Readers:
         return reader
 
     def _sleep(self, seconds: float) -> None:
-        """Time of the server passes, and none of the test's."""
+        """The server's clock moves, and the test doesn't wait."""
         self.slept.append(seconds)
         self.vault.advance(seconds)
 
     def token(self, *policies: str, **options: Any) -> str:
-        """Of the configuration, made by an operator."""
+        """A token that an operator made, and that the configuration refers to."""
         made = self.vault.token(*policies, **options)
         self.environment.setenv("TEST_TOKEN", made)
         return made

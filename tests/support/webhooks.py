@@ -1,4 +1,4 @@
-"""A receiver of notifications: a real server that remembers, and fails as it is told."""
+"""A receiver of notifications: a real server that remembers requests, and fails on order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from tests.support.faulty import NOTHING, FaultyServer, Reply, Request, Trouble
 
 PATH = "/services/canary-T0/canary-B0"
-"""As Slack's: whoever knows it may post."""
+"""Like Slack's: whoever knows it may post."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Webhook:
 
     @property
     def requests(self) -> list[Request]:
-        """Every attempt, whatever it was answered."""
+        """Every attempt, however it was answered."""
         return self.server.requests
 
     @property
@@ -36,11 +36,11 @@ class Webhook:
 
     @property
     def told(self) -> list[tuple[str, str]]:
-        """Event and rotation."""
+        """The event and the rotation of each notification."""
         return [(content["event"], content["rotation"]) for content in self.received]
 
     def answer(self, *replies: int | Reply | Trouble) -> None:
-        """The next requests, in this order; then 200 again."""
+        """Answers the next requests with these, in order; then with 200 again."""
         for reply in replies:
             self.server.fail("*", Reply(reply) if isinstance(reply, int) else reply)
 
@@ -60,7 +60,7 @@ def webhook_running(tls: ssl.SSLContext | None = None) -> Iterator[Webhook]:
 
 
 def verified(request: Request, secret: str) -> int:
-    """What deploy/notifications.md tells receivers to do: the time of a right signature."""
+    """Verifies a signature as deploy/notifications.md tells receivers to. Returns its time."""
     parts = dict(part.split("=", 1) for part in request.headers["x-rotator-signature"].split(","))
     signed = parts["t"].encode() + b"." + request.body
     expected = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()

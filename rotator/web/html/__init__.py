@@ -1,5 +1,5 @@
 """The pages for people, as typed HTML: htpy escapes whatever is put into it.
 
-Made on the server, whole, without any script; `static/rotator.js` only asks for the same page again
-and takes over the parts marked as live.
+The server makes them whole, without any script. `static/rotator.js` only requests the same page
+again and replaces the parts that are marked as live.
 """

@@ -1,4 +1,4 @@
-"""One connection with its history, and one run, as far as it has come."""
+"""The page of one connection with its history, and the page of one run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def connection_page(
     now: datetime,
     leader: str | None,
 ) -> h.Element:
-    """`view` is None where it is gone: its history stays."""
+    """`view` is None if the connection is gone. Its history stays."""
     return parts.document(
         f"{name} · rotator",
         now,
@@ -147,5 +147,5 @@ def _outcome(outcome: Outcome) -> Sequence[h.Node]:
 
 
 def trouble_page(words: str, now: datetime) -> h.Element:
-    """Where the ledger can't be read, or where there is nothing of that name."""
+    """The page if the ledger can't be read, or has nothing of that name."""
     return parts.document("rotator", now, h.h1["Not to be shown now"], h.p[words], leader=None)

@@ -57,7 +57,7 @@ def overview(seen: Seen, filters: Filters, now: datetime) -> h.Element:
 
 
 def _summary(connections: Sequence[ConnectionView]) -> h.Element:
-    """What somebody who was woken up wants to know first."""
+    """What somebody who was just woken up wants to know first."""
     trouble = sum(view.needs_attention for view in connections)
     known = len(connections)
     if not known:
@@ -166,7 +166,7 @@ def _form(connections: Sequence[ConnectionView], filters: Filters) -> h.Element:
 
 
 def _select(label: str, name: str, values: Iterable[str], chosen: str) -> h.Element:
-    # What was asked for stays on offer, even where nothing has it any more.
+    # The chosen value stays in the list, even if no connection has it any more.
     offered = list(dict.fromkeys([*values, *([chosen] if chosen else [])]))
     return h.label[
         f"{label} ",

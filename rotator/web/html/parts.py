@@ -1,4 +1,4 @@
-"""What all pages are made of."""
+"""The parts that all pages are made of."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _RESULTS = {
     "never": "none",
 }
 _SIGNS = {"good": "✓", "bad": "✕", "busy": "…", "none": "○"}
-"""Beside the word, so that nothing is told by colour alone."""
+"""A symbol beside the word, so that nothing depends on colour alone."""
 
 
 def document(
     title: str, now: datetime, *content: h.Node, leader: str | None, home: bool = False
 ) -> h.Element:
-    """`leader` is another process that leads; empty: nobody is known to; None: this one leads."""
+    """`leader` is another process that leads; empty: none is known; None: this one leads."""
     return h.html(lang="en")[
         h.head[
             h.meta(charset="utf-8"),
@@ -100,7 +100,7 @@ def result(word: str) -> h.Element:
 
 
 def moment(at: datetime | None, now: datetime, never: str = "never") -> h.Node:
-    """How long ago, or how soon; the moment itself for those who point at it, and for programs."""
+    """How long ago, or how soon. The exact time is in the tooltip, and for programs."""
     if at is None:
         return never
     utc = at.astimezone(UTC)
@@ -132,8 +132,11 @@ def took(span: timedelta) -> str:
 def table(
     caption: str, heads: Sequence[str], rows: Iterable[Sequence[h.Node]], empty: str
 ) -> h.Node:
-    """The first cell heads its row. On a narrow screen each row is a card, so each cell carries
-    its heading; the roles keep it a table to those who hear it."""
+    """A table, in which the first cell of a row heads it.
+
+    On a narrow screen each row is a card, so each cell carries its heading. The roles keep it a
+    table for screen readers.
+    """
     made = [
         h.tr(role="row")[
             (

@@ -13,7 +13,7 @@ from rotator.config.cron import ALIASES
 def schedule(expression: str, timezone: str) -> str:
     """`0 3 * * sun` → `At 03:00, only on Sunday (Europe/Berlin)`.
 
-    What only APScheduler understands stays as it is written.
+    An expression that only APScheduler understands stays as it is.
     """
     options = Options()
     options.use_24hour_time_format = True

@@ -1,6 +1,6 @@
 """A Vault over HTTP, as far as a reader of secrets can tell: profiles, time, faults, state.
 
-Status codes, envelopes and words are those that an OpenBao 2.6.2 was seen to answer with.
+Status codes, envelopes and words are those of an OpenBao 2.6.2.
 """
 
 from tests.support.vault.answers import (

@@ -50,7 +50,7 @@ def answer(vault: State, call: Call) -> Any:
 
 
 def _unmount(vault: State, namespace: str, mount: str) -> None:
-    """With its leases, and all that it keeps."""
+    """Removes a mount with its leases and all that it holds."""
     for lease in [lease for lease in vault.leases.values() if lease.mount == mount]:
         vault.end_lease(lease)
     vault.mounts.pop((namespace, mount), None)
@@ -66,7 +66,7 @@ def _unmount(vault: State, namespace: str, mount: str) -> None:
 
 
 def _disable(vault: State, namespace: str, mount: str) -> None:
-    """With its roles, and all tokens that were given out there."""
+    """Removes a login with its roles and all tokens that it gave out."""
     vault.auth_mounts.pop((namespace, mount), None)
     for key in [key for key in vault.logins if key[0] == mount]:
         del vault.logins[key]

@@ -1,4 +1,4 @@
-"""What a Vault says: envelopes, errors, and the words that an OpenBao 2.6.2 was seen to use."""
+"""What a Vault says: envelopes, errors, and the words of an OpenBao 2.6.2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 DENIED = ["permission denied"]
 DENIED_BY_POLICY = ["1 error occurred:\n\t* permission denied\n\n"]
 DENIED_BY_VAULT = ["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]
-"""How HashiCorp's Vault refuses a token that it doesn't know."""
+"""How HashiCorp's Vault refuses an unknown token."""
 ROLE_DENIED = ["invalid role or secret ID"]
 USER_DENIED = ["invalid username or password"]
 UNSUPPORTED_OPERATION = ["1 error occurred:\n\t* unsupported operation\n\n"]
@@ -55,7 +55,7 @@ def unsupported() -> Answered:
 
 
 def failed(action: str, error: str) -> Answered:
-    """What the manager of leases makes of any error of an engine: a 400."""
+    """What the lease manager makes of any error of an engine: a 400."""
     return refused(400, [f"failed to {action} entry: resp: (*logical.Response)(nil) err: {error}"])
 
 
@@ -74,4 +74,6 @@ def envelope(data: Any, **others: Any) -> dict[str, Any]:
 
 
 def stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f789Z")
+    """RFC 3339 with nanoseconds, as Go writes it: with Z for UTC, else with the offset."""
+    zone = "Z" if not moment.utcoffset() else f"{moment:%z}"[:3] + ":" + f"{moment:%z}"[3:]
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}789{zone}"

@@ -23,7 +23,7 @@ class Call:
     namespace: str
     query: Mapping[str, str]
     token: Token | None = None
-    """The valid one that it came with, where it needs one."""
+    """The valid token that came with it, if it needs one."""
 
     @property
     def owner(self) -> Token:
@@ -41,7 +41,7 @@ class Call:
         return self.method in {"POST", "PUT"}
 
     def sent(self) -> dict[str, Any]:
-        """Of no body, nothing."""
+        """The JSON object of the body; {} without a body."""
         text = self.request.body.decode()
         if not text.strip():
             return {}
@@ -61,7 +61,7 @@ class Call:
 
 
 def call_of(request: Request, namespaces: set[str]) -> Call:
-    """A namespace may be the beginning of the path as well as a header."""
+    """A namespace may come as a header or at the start of the path."""
     parts = urlsplit(request.path)
     path = unquote(parts.path).removeprefix("/v1/")
     namespace = request.headers.get("x-vault-namespace", "").strip("/")

@@ -27,7 +27,7 @@ def span(
     limits: tuple[float, ...],
     action: str = "renew",
 ) -> Span:
-    """`wanted` from now, but not past `issued` and the least of the limits; 0 is no limit.
+    """`wanted` from now, but not past `issued` plus the least of the limits; 0 is no limit.
 
     https://github.com/openbao/openbao/blob/main/sdk/framework/lease.go
     """
@@ -45,7 +45,7 @@ def span(
 
 
 def spelled(seconds: float) -> str:
-    """As Go does, without the zeros at its end: 1h, 5m, 1h0m5s."""
+    """As Go writes it, without the zeros at its end: 1h, 5m, 1h0m5s."""
     whole = int(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     text = (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "")
@@ -53,7 +53,7 @@ def spelled(seconds: float) -> str:
 
 
 def duration(value: object) -> float:
-    """Seconds of `30`, `"30"`, `"30s"` or `"1h30m"`; nothing is 0."""
+    """Seconds of `30`, `"30"`, `"30s"` or `"1h30m"`; 0 for nothing."""
     if value is None or value == "":
         return 0.0
     text = str(value)

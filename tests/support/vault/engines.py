@@ -20,7 +20,7 @@ from tests.support.vault.things import AwsRole, DatabaseRole, LeaseState, Static
 
 
 def answer(vault: State, call: Call, mount: str) -> Any:
-    """For a path below the mount. What a role makes, every read makes anew."""
+    """Answers a path below the mount. Every read of a role makes a new credential."""
     generic = vault.generic.get((mount, call.path))
     part, _, role = call.path.partition("/")
     if generic is not None:

@@ -1,4 +1,4 @@
-"""sys/leases: what is known of a lease, its renewal, its end."""
+"""sys/leases: lookup, renewal and revocation of leases."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _renew(vault: State, lease: LeaseState | None, increment: float) -> Any:
 
 
 def _revoke(vault: State, lease: LeaseState | None, *, wait: bool) -> None:
-    """An unknown one is revoked already. What isn't waited for ends before the next request."""
+    """An unknown lease counts as revoked. Without `wait`, a lease ends before the next request."""
     if lease is not None and wait:
         vault.end_lease(lease)
     elif lease is not None:

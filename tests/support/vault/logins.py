@@ -35,13 +35,14 @@ def is_login(path: str) -> bool:
 
 
 def answer(vault: State, call: Call) -> Any:
-    """Any token that comes along is ignored."""
+    """Ignores any token that comes along."""
     mount, _, user = call.path.removeprefix("auth/").partition("/login")
     method = _method(vault, call.namespace, mount)
     if method is None:
         raise refused(403, DENIED)
     if not call.writes:
-        raise unsupported()
+        # Seen with AppRole; what the other methods answer to a GET was not captured.
+        raise refused(500, ["missing role_id"]) if method == "approle" else unsupported()
     key = f"{mount}/{user.removeprefix('/')}" if method == "userpass" else mount
     login, metadata = _METHODS[method](vault, call, key)
     if login.uses == 1:
@@ -148,7 +149,7 @@ def _userpass(vault: State, call: Call, place: str) -> Admitted:
 
 
 def _cert(vault: State, call: Call, mount: str) -> Admitted:
-    """The TLS of the server decides which certificates are valid; this one, whose role it is."""
+    """The server's TLS decides which certificates are valid. This finds the role of one."""
     presented = call.request.client_name
     if presented is None:
         raise refused(400, ["client certificate must be supplied"])
@@ -168,7 +169,7 @@ _SERVER_ID = "X-Vault-AWS-IAM-Server-ID"
 
 
 def _aws(vault: State, call: Call, mount: str) -> Admitted:
-    """Nobody asks AWS: `State.sts` checks the signature, if it is there."""
+    """Nobody asks AWS. `State.sts` checks the signature, if it is set."""
     sent = call.sent()
     signed = _signed(sent)
     login = _role(vault, call, mount, sent.get("role", ""))

@@ -6,7 +6,7 @@ from tests.support.vault.state import State
 
 
 def engine_of(vault: State, namespace: str, mount: str) -> int | str | None:
-    """The version of KV, or the type of another engine; None where nothing is mounted."""
+    """The version of KV, or the type of another engine; None if nothing is mounted there."""
     told = vault.mounts.get((namespace, mount))
     if told is not None or namespace:
         return told
@@ -18,7 +18,7 @@ def engine_of(vault: State, namespace: str, mount: str) -> int | str | None:
 
 
 def mount_of(vault: State, namespace: str, path: str) -> str | None:
-    """The longest that there is."""
+    """The longest mount that fits."""
     parts = path.split("/")
     for length in range(len(parts), 0, -1):
         mount = "/".join(parts[:length])

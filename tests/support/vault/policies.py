@@ -28,7 +28,8 @@ DEFAULT: Policy = {
     "sys/wrapping/lookup": {"update"},
     "sys/wrapping/unwrap": {"update"},
 }
-"""That of a new server, as far as it has to do with secrets: leases may not be revoked."""
+"""The policy of a new server, as far as secrets are concerned: it doesn't permit to revoke
+leases."""
 
 NEEDED = {
     "GET": {"read"},
@@ -39,11 +40,12 @@ NEEDED = {
     "DELETE": {"delete"},
     "PATCH": {"patch"},
 }
-"""Verb → what permits it. (A real server wants `create` for what is new, and that alone.)"""
+"""Verb → the capabilities of which one is needed. (A real server needs `create` for what is
+new.)"""
 
 
 def capabilities(policies: Iterable[Policy], path: str) -> frozenset[str]:
-    """`deny` alone where nothing is permitted."""
+    """`deny` alone if nothing is permitted."""
     matching: dict[str, set[str]] = {}
     for pattern, granted in _rules(policies):
         if _matches(pattern, path):
@@ -55,7 +57,7 @@ def capabilities(policies: Iterable[Policy], path: str) -> frozenset[str]:
 
 
 def reach(policies: Iterable[Policy], folder: str) -> bool:
-    """Whether anything at all is permitted at or below `folder`, which ends with a slash."""
+    """Whether anything is permitted at or below `folder`, which ends with a slash."""
     return any(
         set(granted) - DENY
         and (pattern.startswith(folder) or _matches(pattern, folder) or _spans(pattern, folder))

@@ -1,4 +1,5 @@
-"""A Vault that is asked over HTTP alone, be it the fake or a real one, and left as it was found."""
+"""A Vault that is only used over HTTP, be it the fake or a real one, and is left as it was
+found."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from tests.support.vault.state import ROOT
 from tests.support.waiting import DEADLINE
 
 ADDRESS, TOKEN = "ROTATOR_TEST_VAULT_ADDR", "ROTATOR_TEST_VAULT_TOKEN"
-"""Environment variables: of a real server, and of its root token."""
+"""Environment variables: the address of a real server, and its root token."""
 
 HAVE_REAL = bool(os.environ.get(ADDRESS) and os.environ.get(TOKEN))
 
@@ -27,7 +28,7 @@ HAVE_REAL = bool(os.environ.get(ADDRESS) and os.environ.get(TOKEN))
 class Answer:
     status: int
     body: dict[str, Any]
-    """Empty where none was sent."""
+    """Empty if there was no body."""
     headers: Mapping[str, str]
 
     @property
@@ -48,7 +49,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Remote:
-    """What it makes has random names, and is removed by `close`."""
+    """What it makes has random names, and `close` removes it."""
 
     client: httpx.AsyncClient
     root: str
@@ -64,7 +65,7 @@ class Remote:
         namespace: str = "",
         **headers: str,
     ) -> Answer:
-        """Without a token given, as root; with None, as nobody."""
+        """Sends `token`: by default root's; None sends none."""
         sent = {key.replace("_", "-"): value for key, value in headers.items()}
         if token is not None:
             sent["X-Vault-Token"] = token or self.root
@@ -75,7 +76,7 @@ class Remote:
         return Answer(answer.status_code, answer.json() if answer.content else {}, answer.headers)
 
     async def do(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
-        """What must succeed."""
+        """A request that must succeed."""
         answer = await self.ask(method, path, body, **more)
         assert answer.status < 300, (method, path, answer.status, answer.body.get("errors"))
         return answer
@@ -90,7 +91,7 @@ class Remote:
         return name
 
     async def _upgraded(self, mount: str, namespace: str) -> None:
-        """A new mount of version 2 is one of version 1 for a moment."""
+        """Waits for a new mount of version 2: it answers as version 1 for a moment."""
         async with asyncio.timeout(DEADLINE):
             while True:
                 answer = await self.ask("GET", f"{mount}/data/none", namespace=namespace)
@@ -120,7 +121,7 @@ class Remote:
         return made
 
     async def namespace(self) -> str | None:
-        """None where the server has none (Vault's community edition)."""
+        """Makes a namespace; None if the server has none (Vault's community edition)."""
         name = f"rotator-test-{secrets.token_hex(6)}"
         answer = await self.ask("POST", f"sys/namespaces/{name}", {})
         if answer.status == 404:
@@ -130,7 +131,7 @@ class Remote:
         return name
 
     async def close(self) -> None:
-        """Everything is tried, even where something fails."""
+        """Removes everything that can be removed, even if some of it fails."""
         left = []
         for method, path, body, namespace in reversed(self._undo):
             try:

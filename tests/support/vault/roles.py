@@ -75,7 +75,7 @@ def _secret_id(vault: State, mount: str, role_id: str) -> Any:
 
 
 def of_ssh(vault: State, call: Call, mount: str) -> None:
-    """One-time passwords: leases without anything outside of the server.
+    """One-time passwords: leases that exist only inside the server.
 
     https://github.com/openbao/openbao/blob/main/builtin/logical/ssh/secret_otp.go
     """

@@ -1,4 +1,4 @@
-"""A Vault over HTTP. What it knows and does is in `State`; here is the order of its checks.
+"""A Vault over HTTP. `State` holds what it knows and does; this file holds the order of its checks.
 
 https://github.com/openbao/openbao/blob/main/vault/request_handling.go
 """
@@ -39,7 +39,8 @@ _ROOT_ONLY = ("health", "seal", "unseal", "init", "step-down", "rekey", "storage
 
 
 class FakeVault(State, FaultyServer):
-    """`advance` moves its time; `put` and the like do what a person does; faults as inherited."""
+    """`advance` moves its time; `put` and others do what a person does; faults work as in
+    FaultyServer."""
 
     def __init__(self, tls: ssl.SSLContext | None = None, profile: Profile = "openbao") -> None:
         State.__init__(self, profile)

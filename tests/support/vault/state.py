@@ -1,4 +1,4 @@
-"""All that a Vault knows, and what happens to it by time or by an operator's hand."""
+"""All that a Vault knows, and what time or an operator changes in it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Profile = Literal["openbao", "vault-ce", "vault-ent"]
 
 
 class State:
-    """May be changed by a test at any time; `settle` brings it up to `now`.
+    """A test may change it at any time; `settle` brings it up to `now`.
 
-    Mounts of database, aws and generic roles are there with their first role, in the root
-    namespace; elsewhere, and to give them a name of their own, set `mounts`.
+    Mounts of database, aws and generic roles exist from their first role on, in the root namespace.
+    For other namespaces or names, set `mounts`.
     """
 
     def __init__(self, profile: Profile = "openbao") -> None:
@@ -48,21 +48,21 @@ class State:
         """Said by sys/health."""
         self.database_down = False
         self.token_review_down = False
-        """The API server that kubernetes logins are checked by."""
+        """Whether the API server that checks kubernetes logins is down."""
         self.stale_after_login = 0
-        """How many requests of a fresh token meet a node that doesn't know it yet (vault-ent)."""
+        """How many requests of a new token reach a node that doesn't know it yet (vault-ent)."""
         self.sts: Callable[[Request], str | None] | None = None
-        """Checks the signed request of an aws login: its ARN, or None for a refusal of STS."""
+        """Checks the signed request of an aws login. Returns its ARN, or None if STS refuses."""
 
         self.namespaces = {""}
         self.mounts: dict[tuple[str, str], int | str] = {("", "kv"): 2}
         """(namespace, mount) → version of KV, or the engine's type."""
         self.auth_mounts: dict[tuple[str, str], Method] = {}
-        """(namespace, mount) → method, of those that may have no role yet."""
+        """(namespace, mount) → method, for methods that may have no role yet."""
         self.upgrading: set[str] = set()
-        """Mounts on their way from KV v1 to v2."""
+        """Mounts that are being upgraded from KV v1 to v2."""
         self.kv: dict[tuple[str, str], list[Version]] = {}
-        """(mount, path) → versions, the first first."""
+        """(mount, path) → versions, the oldest first."""
         self.kv_settings: dict[tuple[str, str], KeySettings] = {}
         self.kv1: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.databases: dict[tuple[str, str], DatabaseRole] = {}
@@ -81,14 +81,14 @@ class State:
         self.logins: dict[tuple[str, str], Login] = {}
         """(mount, role or role_id or user) → role."""
         self.users: dict[str, str] = {}
-        """Name → password, of all that were made and live."""
+        """Name → password of all users that were made and still exist."""
         self.leases: dict[str, LeaseState] = {}
         self.revoked: list[str] = []
-        """Ids of leases, in order: by request, or with their token."""
+        """Ids of revoked leases, in order, whether by request or with their token."""
         self.expired: list[str] = []
-        """Ids of leases that nobody renewed."""
+        """Ids of leases that expired."""
         self.wrapped: dict[str, Wrapped] = {}
-        """Wrapping token → what it is good for, once."""
+        """Wrapping token → what it can be unwrapped to, once."""
         self.limited: dict[str, RateLimit] = {}
 
     # Time
@@ -103,7 +103,7 @@ class State:
         return self.now.timestamp()
 
     def settle(self) -> None:
-        """Ends what has ended. What needs a database waits for it."""
+        """Ends what is due to end. What needs a database waits for it."""
         for token in [token for token in self.tokens.values() if token.ended(self.now)]:
             del self.tokens[token.id]
         for lease in list(self.leases.values()):
@@ -154,7 +154,7 @@ class State:
         return made.id
 
     def revoke_token(self, token: str) -> None:
-        """With all its leases."""
+        """Revokes a token with all its leases."""
         with self.lock:
             self.tokens.pop(token, None)
             self.settle()
@@ -181,7 +181,7 @@ class State:
             self._rotate(self.static_roles[mount, role], self.now)
 
     def secret_id(self, mount: str, role_id: str) -> str:
-        """Another one, as its role has them: for how many logins, and for how long."""
+        """Makes another secret_id of a role, with its own number of uses and lifetime."""
         role = self.logins[mount, role_id]
         made = f"secret-id-{secrets.token_hex(8)}"
         ends = self.now + timedelta(seconds=role.secret_id_ttl) if role.secret_id_ttl else None
@@ -189,7 +189,7 @@ class State:
         return made
 
     def wrapped_secret_id(self, mount: str, role_id: str, ttl: float = 60) -> str:
-        """A token that holds one, as a deployment hands it over."""
+        """A wrapping token that holds a secret_id, as a deployment hands it over."""
         data = {"secret_id": self.secret_id(mount, role_id)}
         name = self.logins[mount, role_id].name
         return self.wrap(data, f"auth/{mount}/role/{name}/secret-id", ttl)
@@ -205,7 +205,8 @@ class State:
         return made
 
     def rate_limit(self, path: str, *, headers: bool = False, times: int | None = None) -> None:
-        """429 for a path without /v1/; `headers` as where the server is told to send them."""
+        """Answers 429 for a path (without /v1/). `headers` is whether the server sends rate limit
+        headers."""
         self.limited[path] = RateLimit(headers, times)
 
     # Leases
@@ -221,7 +222,7 @@ class State:
         renewable: bool,
         suffix: str = "",
     ) -> LeaseState:
-        """A lease on a user that is made now; not beyond the end of a batch token."""
+        """Makes a lease on a new user. It ends no later than a batch token."""
         expires = self.now + timedelta(seconds=role.ttl)
         if token.kind == "batch" and token.expires is not None:
             expires = min(expires, token.expires)
@@ -267,7 +268,7 @@ class State:
 
 
 class RateLimit:
-    """How often it refuses still (None: for good), and whether it says for how long."""
+    """How many more requests it refuses (None: all), and whether it says for how long."""
 
     def __init__(self, headers: bool, times: int | None) -> None:
         self.headers = headers

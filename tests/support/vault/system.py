@@ -67,7 +67,7 @@ def seal_status(vault: State, call: Call) -> Any:
 
 
 def relative(vault: State, token: Token, call: Call, path: str) -> str | None:
-    """As the policies of a token name it; None where its namespace doesn't reach."""
+    """The path as the policies of a token name it; None if its namespace doesn't reach there."""
     if token.namespace and f"{call.namespace}/".removeprefix(f"{token.namespace}/") == (
         f"{call.namespace}/"
     ):
@@ -84,7 +84,7 @@ def allowed(vault: State, token: Token, call: Call, path: str) -> frozenset[str]
 
 
 def mount_details(vault: State, call: Call, token: Token) -> Any:
-    """Open to whoever may do anything at all below the mount."""
+    """Open to anybody with a permission below the mount."""
     path = call.path.removeprefix("sys/internal/ui/mounts/").strip("/")
     found = mount_of(vault, call.namespace, path)
     seen = relative(vault, token, call, f"{found or path}/")

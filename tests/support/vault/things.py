@@ -19,16 +19,16 @@ class Token:
     policies: tuple[str, ...]
     issued: datetime
     ttl: float
-    """Seconds when it was made; 0 is no end."""
+    """Its lifetime in seconds when it was made; 0 is no end."""
     uses: int = 0
-    """How many are left; 0 is no limit."""
+    """How many uses are left; 0 is no limit."""
     path: str = "auth/token/create"
     kind: Kind = "service"
     period: float = 0
     max_ttl: float = 0
     """The explicit maximum."""
     role_max_ttl: float = 0
-    """The maximum of the role that it was logged in to."""
+    """The maximum of the role that it logged in to."""
     renewable: bool = True
     namespace: str = ""
     accessor: str = ""
@@ -37,9 +37,9 @@ class Token:
     metadata: Mapping[str, str] | None = None
     expires: datetime | None = field(init=False)
     spent: bool = False
-    """Its last use is under way."""
+    """Its last use is in progress."""
     unseen: int = 0
-    """How many requests will find that this node hasn't heard of it yet (412)."""
+    """How many more requests get 412, since this node doesn't know it yet."""
 
     def __post_init__(self) -> None:
         self.expires = self.issued + timedelta(seconds=self.ttl) if self.ttl else None
@@ -55,7 +55,7 @@ class Version:
     deleted: datetime | None = None
     destroyed: bool = False
     trimmed: bool = False
-    """Gone for good, since there are newer ones than are kept."""
+    """Gone for good, since more versions came than are kept."""
 
     def metadata(self) -> dict[str, Any]:
         return {
@@ -100,13 +100,13 @@ class Login:
     granted: dict[str, Any] = field(default_factory=dict)
     """Overrides of the answer's `auth`."""
     method: Method | None = None
-    """None: told by what is expected; a jwt means kubernetes."""
+    """None: decided by what is expected; a jwt means kubernetes."""
     namespace: str | None = None
     """None: any."""
     name: str = "app"
-    """What an AppRole is called; logins know it by its role_id."""
+    """The name of an AppRole; logins know it by its role_id."""
     refuses: str = ""
-    """Why a service account or an audience that is valid elsewhere isn't here."""
+    """Why a service account or an audience is refused here that is valid elsewhere."""
     token_type: Kind = "service"
     token_period: float = 0
     token_max_ttl: float = 0
@@ -115,7 +115,7 @@ class Login:
     secret_id_num_uses: int = 1
     secret_id_ttl: float = 3600
     secret_ids: dict[str, SecretId] = field(default_factory=dict)
-    """Made by request or by `FakeVault.secret_id`, apart from the expected one."""
+    """Made by request or by `FakeVault.secret_id`, besides the expected one."""
     spent: bool = False
     """Its uses are over."""
 
@@ -141,15 +141,15 @@ def user_and_password(user: str, password: str) -> Mapping[str, Any]:
 
 @dataclass(slots=True)
 class DatabaseRole:
-    """Makes a user with every read: of a database, or of any engine that is told as generic."""
+    """Makes a user at every read: in a database, or in any engine that is configured as generic."""
 
     ttl: float = 3600
     max_ttl: float = 86400
     renewable: bool = True
     data: Made = user_and_password
-    """The answer's data, from the user's name and password."""
+    """Makes the answer's data from the user's name and password."""
     prefix: str = ""
-    """Of the passwords."""
+    """What passwords start with."""
 
 
 @dataclass(slots=True)
@@ -157,12 +157,12 @@ class StaticRole:
     period: float = 3600
     username: str = "static"
     password: str = ""
-    """Empty: made with the first rotation."""
+    """Empty until the first rotation."""
     rotated: datetime | None = None
-    """None: as soon as the server gets to it."""
+    """None: rotated as soon as the server gets to it."""
     prefix: str = ""
     stuck: bool = False
-    """Does not rotate by time, and says ttl 0 when it should."""
+    """Whether it is stuck: it never rotates by itself, and says ttl 0 when it should."""
 
 
 @dataclass(slots=True)
@@ -180,20 +180,20 @@ class LeaseState:
     path: str
     mount: str
     token: str
-    """The id of the one that owns it."""
+    """The id of the token that owns it."""
     issued: datetime
     ttl: float
-    """Seconds of the role, where a renewal asks for none."""
+    """The role's lifetime in seconds, for a renewal that asks for none."""
     max_ttl: float
     renewable: bool
     user: str
-    """The one that ends with it."""
+    """The user that ends with it."""
     expires: datetime
     last_renewal: datetime | None = None
     revoking: bool = False
-    """Revocation is queued."""
+    """Its revocation is queued."""
     irrevocable: bool = False
-    """Revocation was given up."""
+    """The server has given up revoking it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""auth/token: what a token is told of itself, its renewal, its end, and how others are made."""
+"""auth/token: lookup, renewal and revocation of a token by itself, and making others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.vault.state import State
 from tests.support.vault.things import Token
 
 SELF = ("auth/token/lookup-self", "auth/token/renew-self", "auth/token/revoke-self")
-"""Those that run in the token's own namespace, whichever the request names."""
+"""Requests that run in the token's own namespace, whichever one they name."""
 
 
 def answer(vault: State, call: Call) -> Any:

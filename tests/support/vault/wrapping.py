@@ -19,7 +19,7 @@ HEADER = "x-vault-wrap-ttl"
 
 
 def wrap(vault: State, call: Call, body: dict[str, Any]) -> dict[str, Any]:
-    """Instead of the answer, the token that it can be had for."""
+    """Replaces the answer by a token that it can be had for."""
     ttl = duration(call.request.headers[HEADER])
     token = vault.wrap_body(body, call.path, ttl)
     kept = vault.wrapped[token]
@@ -39,7 +39,7 @@ def wrap(vault: State, call: Call, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def lookup(vault: State, call: Call) -> Any:
-    """Needs no other token."""
+    """Describes a wrapping token, without any other token."""
     if not call.writes:
         raise unsupported()
     kept = vault.wrapped.get(call.sent().get("token") or call.presented)
@@ -55,14 +55,15 @@ def lookup(vault: State, call: Call) -> Any:
 
 
 def unwraps_itself(vault: State, call: Call) -> bool:
-    """The wrapping token in the header, and none in the body."""
+    """Whether the wrapping token is in the header, and none in the body."""
     return call.path == "sys/wrapping/unwrap" and (
         call.presented in vault.wrapped or not call.sent().get("token")
     )
 
 
 def unwrap(vault: State, call: Call) -> Any:
-    """Once; a wrapping token that comes along with another in the body is spent for nothing."""
+    """Unwraps once. A wrapping token in the header besides another in the body is spent for
+    nothing."""
     if not call.writes:
         raise unsupported()
     inner = call.sent().get("token")
@@ -76,7 +77,7 @@ def unwrap(vault: State, call: Call) -> Any:
 
 
 def wrapped(call: Call) -> Any:
-    """sys/wrapping/wrap: what is sent is the answer."""
+    """sys/wrapping/wrap: the answer holds what was sent."""
     if not call.writes:
         raise unsupported()
     if HEADER not in call.request.headers:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rotator.config.cron import cron_trigger
-from rotator.config.models import Schedule
+from rotator.config.models import ScheduleConfig
 from rotator.config.ticks import scheduled_since
 
 FRIDAY = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
@@ -87,4 +87,4 @@ def test_nonsense_is_refused(expression: str) -> None:
     ],
 )
 def test_a_missed_tick_is_seen(last: datetime, due: bool) -> None:
-    assert scheduled_since(Schedule(cron="0 3 * * *"), last, FRIDAY) is due
+    assert scheduled_since(ScheduleConfig(cron="0 3 * * *"), last, FRIDAY) is due

@@ -98,7 +98,7 @@ def test_editors_get_words_to_show() -> None:
     verify = schema["$defs"]["Verify"]
     assert verify["properties"]["interval"]["description"] == "Between two looks."
     assert verify["properties"]["interval"]["default"] == "2s"
-    assert schema["$defs"]["Schedule"]["properties"]["jitter"]["default"] == "0s"
+    assert schema["$defs"]["ScheduleConfig"]["properties"]["jitter"]["default"] == "0s"
     ledger = {"url": "sqlite:///./rotator.db", "on_unknown": "apply"}
     assert schema["properties"]["ledger"]["default"] == ledger
     rotation = schema["$defs"]["RotationConfig"]["properties"]

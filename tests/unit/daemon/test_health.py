@@ -38,7 +38,7 @@ def test_who_was_reached() -> None:
 
 
 def test_a_scheduler_that_stalls_and_leases_that_nobody_tends() -> None:
-    """E20: a keeper that hangs is seen from outside."""
+    """A task that hangs while it tends leases is seen from outside."""
     contacts = Contacts(100.0)
     assert not contacts.stalled(100.0 + STALLED_AFTER)
     assert contacts.stalled(100.1 + STALLED_AFTER)

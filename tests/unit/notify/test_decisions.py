@@ -10,7 +10,7 @@ import pytest
 from rotator.config.models import WebhookConfig
 from rotator.model.events import Occasion
 from rotator.model.run import Outcome, Result, Run, RunResult
-from rotator.notify.decisions import Decision, Ended, Told, decide, digest, gist, lasting
+from rotator.notify.decisions import Decision, FinishedRun, Told, decide, digest, gist, lasting
 
 START = datetime(2026, 11, 20, 3, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -34,14 +34,14 @@ def outcome(
     return Outcome("run", "openai", "prod", connection, result, reason, START)
 
 
-def failed(*troubles: Outcome, hours: float = 0, reason: str = "1 failed") -> Ended:
-    return Ended(run(RunResult.FAILED, hours, reason), troubles or (outcome(),), 40)
+def failed(*troubles: Outcome, hours: float = 0, reason: str = "1 failed") -> FinishedRun:
+    return FinishedRun(run(RunResult.FAILED, hours, reason), troubles or (outcome(),), 40)
 
 
-SUCCEEDED = Ended(run(RunResult.SUCCEEDED, 1))
+SUCCEEDED = FinishedRun(run(RunResult.SUCCEEDED, 1))
 
 
-def history(*ended: Ended) -> list[tuple[Occasion, ...]]:
+def history(*ended: FinishedRun) -> list[tuple[Occasion, ...]]:
     """What each of these runs is news of."""
     told: Told | None = None
     said = []
@@ -54,7 +54,7 @@ def history(*ended: Ended) -> list[tuple[Occasion, ...]]:
 
 def test_the_same_failure_is_told_once_and_its_end_once() -> None:
     same = failed(hours=1), failed(hours=2)
-    well = Ended(run(RunResult.SUCCEEDED, 3)), Ended(run(RunResult.SUCCEEDED, 4))
+    well = FinishedRun(run(RunResult.SUCCEEDED, 3)), FinishedRun(run(RunResult.SUCCEEDED, 4))
     assert history(failed(), *same, *well) == [(FAILED,), (), (), (RECOVERED,), ()]
 
 
@@ -69,10 +69,12 @@ def test_a_success_without_a_failure_is_no_news() -> None:
         pytest.param(failed(outcome(), outcome("b"), hours=1), id="one more connection"),
         pytest.param(failed(outcome(reason="FAILED"), hours=1), id="another reason"),
         pytest.param(failed(hours=1, reason="prod: HTTP 503; 1 failed"), id="of the run"),
-        pytest.param(Ended(run(RunResult.REFUSED, 1, "1 failed"), (outcome(),)), id="refused"),
+        pytest.param(
+            FinishedRun(run(RunResult.REFUSED, 1, "1 failed"), (outcome(),)), id="refused"
+        ),
     ],
 )
-def test_a_failure_that_changed_is_news(changed: Ended) -> None:
+def test_a_failure_that_changed_is_news(changed: FinishedRun) -> None:
     assert history(failed(), changed) == [(FAILED,), (FAILED,)]
 
 
@@ -124,7 +126,7 @@ def test_what_lasts_is_told_every_24_hours() -> None:
 
 @pytest.mark.parametrize("result", [RunResult.INTERRUPTED, None])
 def test_an_interrupted_run_says_and_forgets_nothing(result: RunResult | None) -> None:
-    interrupted = Ended(run(result, 1), (outcome(),))
+    interrupted = FinishedRun(run(result, 1), (outcome(),))
     assert history(interrupted) == [()]
     assert history(failed(), interrupted, SUCCEEDED) == [(FAILED,), (), (RECOVERED,)]
     told = decide(failed(), None).told
@@ -137,7 +139,7 @@ def test_a_run_that_rolled_back_is_told_as_such_or_as_a_failure() -> None:
 
 
 def test_a_refusal_is_a_failure() -> None:
-    assert history(Ended(run(RunResult.REFUSED, 0, "matches 0 connections"))) == [(FAILED,)]
+    assert history(FinishedRun(run(RunResult.REFUSED, 0, "matches 0 connections"))) == [(FAILED,)]
 
 
 def test_the_configuration_knows_every_occasion() -> None:

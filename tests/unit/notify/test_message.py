@@ -9,7 +9,7 @@ from typing import Any
 
 from rotator.model.events import Occasion
 from rotator.model.run import Outcome, Result, Run, RunResult
-from rotator.notify.decisions import Ended
+from rotator.notify.decisions import FinishedRun
 from rotator.notify.message import MOST_CONNECTIONS, escaped, notification, signature
 
 NOW = datetime(2026, 11, 20, 3, 0, 5, 123456, tzinfo=UTC)
@@ -23,10 +23,10 @@ def outcome(
     return Outcome("run-1", "openai", "prod", connection, result, reason, NOW, "INVALID_AUTH")
 
 
-THREE = Ended(RUN, (outcome("c"), outcome("a"), outcome("b")), 40, REMEDY)
+THREE = FinishedRun(RUN, (outcome("c"), outcome("a"), outcome("b")), 40, REMEDY)
 
 
-def content(ended: Ended, occasion: Occasion = Occasion.FAILED) -> dict[str, Any]:
+def content(ended: FinishedRun, occasion: Occasion = Occasion.FAILED) -> dict[str, Any]:
     body = notification(ended, occasion, ("prod", "staging")).body
     found: dict[str, Any] = json.loads(body)
     return found
@@ -60,14 +60,14 @@ def test_every_key_is_always_there() -> None:
         "See why: rotator plan openai; then: rotator rotate openai",
     }
     fine = replace(RUN, result=RunResult.SUCCEEDED, reason="", counts={"rotated": 40})
-    recovered = content(Ended(fine, (), 40), Occasion.RECOVERED)
+    recovered = content(FinishedRun(fine, (), 40), Occasion.RECOVERED)
     assert recovered.keys() == told.keys()
     assert (recovered["todo"], recovered["connections"]) == ("", [])
     assert recovered["text"] == "rotation openai recovered: 40 rotated"
 
 
 def test_a_run_without_a_plan() -> None:
-    told = content(Ended(replace(RUN, reason="source vault: it is sealed"), remedy=REMEDY))
+    told = content(FinishedRun(replace(RUN, reason="source vault: it is sealed"), remedy=REMEDY))
     assert (told["connections"], told["connections_total"]) == ([], 0)
     assert told["connections_matched"] is None
     assert told["text"].startswith("rotation openai failed: source vault: it is sealed. See why")
@@ -75,14 +75,14 @@ def test_a_run_without_a_plan() -> None:
 
 def test_a_refusal_says_so() -> None:
     refused = replace(RUN, result=RunResult.REFUSED, reason="matches 0 connections")
-    assert content(Ended(refused, (), 0, REMEDY))["text"].startswith(
+    assert content(FinishedRun(refused, (), 0, REMEDY))["text"].startswith(
         "rotation openai was refused: matches 0 connections. "
     )
 
 
 def test_what_was_rolled_back_comes_first_where_it_is_the_news() -> None:
     back = outcome("z", "has its former credential", Result.ROLLED_BACK)
-    ended = Ended(RUN, (outcome("a"), back), 2)
+    ended = FinishedRun(RUN, (outcome("a"), back), 2)
     assert [x["connection"] for x in content(ended)["connections"]] == ["a", "z"]
     told = content(ended, Occasion.ROLLED_BACK)
     assert [x["connection"] for x in told["connections"]] == ["z", "a"]
@@ -90,7 +90,7 @@ def test_what_was_rolled_back_comes_first_where_it_is_the_news() -> None:
 
 
 def test_many_connections_are_counted_rather_than_listed() -> None:
-    told = content(Ended(RUN, tuple(outcome(f"c{n:05}") for n in range(10_000)), 12_000))
+    told = content(FinishedRun(RUN, tuple(outcome(f"c{n:05}") for n in range(10_000)), 12_000))
     assert (len(told["connections"]), told["connections_total"]) == (MOST_CONNECTIONS, 10_000)
     assert "10000 of 12000 connections (prod/c00000: " in told["text"]
     assert "; and 9997 more)" in told["text"]
@@ -98,7 +98,7 @@ def test_many_connections_are_counted_rather_than_listed() -> None:
 
 def test_long_and_odd_reasons_stay_one_short_line() -> None:
     troubles = outcome("a", "x" * 5000), outcome("b", "two\nlines\ud800\x07 é")
-    told = content(Ended(RUN, troubles, 2))
+    told = content(FinishedRun(RUN, troubles, 2))
     long, odd = (connection["reason"] for connection in told["connections"])
     assert (len(long), long[-1]) == (500, "…")
     assert odd == "two lines\\ud800 é"
@@ -107,7 +107,7 @@ def test_long_and_odd_reasons_stay_one_short_line() -> None:
 
 
 def test_nobody_is_called_by_a_name_that_others_chose() -> None:
-    ended = Ended(RUN, (outcome("<!channel>", "a & b <https://evil.example|click>"),), 1)
+    ended = FinishedRun(RUN, (outcome("<!channel>", "a & b <https://evil.example|click>"),), 1)
     told = content(ended)
     assert "(prod/&lt;!channel&gt;: a &amp; b &lt;https://evil.example|click&gt;)" in told["text"]
     assert told["connections"][0]["connection"] == "<!channel>"

@@ -228,6 +228,19 @@ async def test_a_webhook_that_is_taken_away_still_gets_what_waits(webhook: Webho
     assert webhook.told == [("failed", "openai")] * 2
 
 
+async def test_a_webhook_that_is_taken_away_leaves_no_client_open(webhook: Webhook) -> None:
+    async with notifier({"url": webhook.url}) as told:
+        told.fail()
+        await until(lambda: told.results("sent") == 1)
+        ((_, courier),) = told.notifier._webhooks
+        client = courier.receiver._client
+        assert client is not None
+        told.notifier.configure(config())
+        await until(lambda: courier.ended)
+        told.notifier.configure(config())  # forgets those that have ended
+        assert client.is_closed
+
+
 async def test_a_rotation_that_is_gone_is_forgotten(webhook: Webhook) -> None:
     async with notifier({"url": webhook.url}) as told:
         told.fail()

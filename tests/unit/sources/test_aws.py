@@ -172,7 +172,7 @@ async def test_moto_agrees_on_stages_and_versions(client: Any, real: Open) -> No
 def test_objects_have_fields_and_any_other_text_is_one(
     aws: FakeAws, reader: AwsReader, value: str | bytes, fields: dict[str, object]
 ) -> None:
-    """E58: binary is text where it is UTF-8, and else the one field `base64`."""
+    """Binary is text where it is UTF-8, and else the one field `base64`."""
     aws.secrets.put(NAME, value)
     assert reader.read(REF).fields == fields
 
@@ -211,7 +211,7 @@ def test_a_secret_by_its_arn_whole_and_partial(aws: FakeAws, reader: AwsReader) 
 def test_a_path_that_this_source_can_t_know(
     aws: FakeAws, reader: AwsReader, path: str, words: str
 ) -> None:
-    """E60: the wrong region is said before anything is sent."""
+    """A wrong region is an error before anything is sent."""
     ref = SecretRef("aws", path)
     for ask in (reader.read, reader.probe):
         with pytest.raises(SecretInvalid, match=words):
@@ -287,7 +287,7 @@ async def test_what_goes_wrong_is_named_and_holds_no_value(
     words: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """E47, E55, E57, E58, E60: each class of error by its own type, with its own remedy."""
+    """Each class of error has its own type and its own remedy."""
     caplog.set_level(logging.WARNING)
     aws.secrets.put(NAME, f'{{"a": "{CANARY}"}}')
     aws.fail("*", reply, times=None)
@@ -303,7 +303,7 @@ async def test_what_goes_wrong_is_named_and_holds_no_value(
 def test_the_thread_of_a_hanging_call_ends_soon_after_its_caller(
     aws: FakeAws, bare: OpenReader, environment: pytest.MonkeyPatch, trouble: Trouble
 ) -> None:
-    """E47: botocore alone would wait for as long as bytes come."""
+    """botocore alone would wait for as long as bytes come."""
     aws.secrets.put(NAME, json.dumps({"a": "x" * 2000}))
     aws.fail("*", trouble, times=None)
     reader = bare(timeout="300ms", monotonic=clock)
@@ -324,7 +324,7 @@ def test_the_thread_of_a_hanging_call_ends_soon_after_its_caller(
     ],
 )
 def test_a_hiccup_is_got_over(aws: FakeAws, reader: AwsReader, hiccup: Reply | Trouble) -> None:
-    """E55: one failure of a kind that passes is not seen outside."""
+    """One failure of a kind that passes is not seen outside."""
     aws.secrets.put(NAME, '{"a": "b"}')
     aws.fail("*", hiccup)
     assert reader.read(REF).fields == {"a": "b"}
@@ -332,7 +332,7 @@ def test_a_hiccup_is_got_over(aws: FakeAws, reader: AwsReader, hiccup: Reply | T
 
 
 def test_throttling_ends_after_three_attempts(aws: FakeAws, reader: AwsReader) -> None:
-    """E55: what is still throttled then is tried again by the next run."""
+    """If it is still throttled then, the next run tries again."""
     aws.fail("*", refusal("ThrottlingException"), times=None)
     with pytest.raises(SourceUnavailable, match="ThrottlingException"):
         reader.read(REF)

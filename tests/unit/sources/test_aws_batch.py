@@ -63,7 +63,7 @@ def read_all(reader: AwsReader, asked: Collection[SecretRef]) -> dict[SecretRef,
 def test_twenty_at_a_time(
     aws: FakeAws, reader: AwsReader, count: int, operations: list[str]
 ) -> None:
-    """E54: more than twenty ids are refused by AWS; one alone needs no batch."""
+    """AWS refuses more than twenty ids, and a single one needs no batch."""
     asked = stored(aws, count)
     answers = read_all(reader, asked)
     assert {ref: secret.fields["name"] for ref, secret in answers.items()} == {
@@ -94,7 +94,7 @@ def test_the_versions_are_those_of_reads_alone(aws: FakeAws, reader: AwsReader) 
 
 
 def test_duplicates_and_two_names_of_one_secret(aws: FakeAws, reader: AwsReader) -> None:
-    """E54: asked for by name, ARN and partial ARN; by two holders; and twice."""
+    """One secret is asked for by name, ARN and partial ARN, by two holders, and twice."""
     name = "flink/openai"
     aws.secrets.put(name, '{"a": "b"}')
     arn = aws.secrets.of(name).arn
@@ -108,7 +108,7 @@ def test_duplicates_and_two_names_of_one_secret(aws: FakeAws, reader: AwsReader)
 
 @pytest.mark.parametrize("errors_by", ["id", "arn", "name"])
 def test_an_error_is_that_of_one_secret(aws: FakeAws, reader: AwsReader, errors_by: str) -> None:
-    """E54, E57: each its own, however the batch names them; the others are read."""
+    """Each has its own error, whatever name the batch uses; the others are read."""
     aws.secrets.errors_by = errors_by
     good, gone, denied, kms, broken, empty = stored(aws, 6)
     aws.secrets.delete(gone.path)
@@ -135,7 +135,7 @@ def test_an_error_is_that_of_one_secret(aws: FakeAws, reader: AwsReader, errors_
 
 
 def test_a_value_that_is_no_secret_is_an_error_of_its_own(aws: FakeAws, reader: AwsReader) -> None:
-    """E58: invalid JSON in one of them."""
+    """One of them holds invalid JSON."""
     good, bad = stored(aws, 2)
     aws.secrets.put(bad.path, '{"canary')
     answers = read_all(reader, [good, bad])
@@ -145,7 +145,7 @@ def test_a_value_that_is_no_secret_is_an_error_of_its_own(aws: FakeAws, reader: 
 
 
 def test_pages(aws: FakeAws, reader: AwsReader) -> None:
-    """E54: an answer may come in parts."""
+    """An answer may come in parts."""
     aws.secrets.page = 3
     asked = stored(aws, 8)
     answers = read_all(reader, asked)
@@ -154,7 +154,7 @@ def test_pages(aws: FakeAws, reader: AwsReader) -> None:
 
 
 def test_a_page_that_leads_to_itself(aws: FakeAws, reader: AwsReader) -> None:
-    """E54: NextToken loops end, and who was not in an answer is read alone."""
+    """The reader stops following NextToken, and reads alone what no page held."""
     aws.secrets.page = 2
     aws.secrets.tokens = "same"
     asked = stored(aws, 4)
@@ -165,7 +165,7 @@ def test_a_page_that_leads_to_itself(aws: FakeAws, reader: AwsReader) -> None:
 
 @pytest.mark.parametrize("tokens", ["always-new", "empty"])
 def test_pages_without_end(aws: FakeAws, reader: AwsReader, tokens: str) -> None:
-    """E54: pages that hold nothing and promise more."""
+    """The pages are empty and promise more."""
     asked = stored(aws, 2)
     for number in range(30):
         token = f"token-{number}" if tokens == "always-new" else ""
@@ -188,7 +188,6 @@ def test_pages_without_end(aws: FakeAws, reader: AwsReader, tokens: str) -> None
 def test_who_is_in_neither_list_is_read_alone(
     aws: FakeAws, reader: AwsReader, body: dict[str, Any]
 ) -> None:
-    """E54."""
     asked = stored(aws, 2)
     aws.refuse(BATCH, result(body))
     answers = read_all(reader, asked)
@@ -198,7 +197,7 @@ def test_who_is_in_neither_list_is_read_alone(
 def test_who_may_not_read_many_at_once_reads_them_one_by_one(
     aws: FakeAws, reader: AwsReader, time: Time
 ) -> None:
-    """E57: remembered for an hour, since policies change."""
+    """That is remembered for an hour, as policies change."""
     asked = stored(aws, 3)
     aws.secrets.denied.add((BATCH, "*"))
     for _ in range(2):
@@ -234,7 +233,7 @@ def test_groups_made_before_the_refusal_ask_no_second_time(aws: FakeAws, reader:
 def test_a_batch_refused_for_one_of_them_costs_the_others_nothing(
     aws: FakeAws, reader: AwsReader, code: str
 ) -> None:
-    """E54: one by one, and the next batch is tried."""
+    """They are read one by one, and the next batch is tried."""
     asked = stored(aws, 2)
     aws.refuse(BATCH, refusal(code))
     answers = read_all(reader, asked)
@@ -249,7 +248,7 @@ def test_a_batch_refused_for_one_of_them_costs_the_others_nothing(
 async def test_a_batch_that_fails_is_an_error_of_each(
     aws: FakeAws, environment: pytest.MonkeyPatch, trouble: Reply
 ) -> None:
-    """E55: what passes by itself is not made worse by twenty more requests."""
+    """A failure that passes by itself is not made worse by twenty more requests."""
     asked = stored(aws, 2)
     aws.fail("*", trouble, times=None)
     source = open_source("aws", source_of(aws.url), lambda _: None, digest)
@@ -323,7 +322,6 @@ def test_an_unknown_account_is_tried_once(aws: FakeAws, reader: AwsReader, time:
 
 
 def test_another_region_spoils_no_batch(aws: FakeAws, reader: AwsReader) -> None:
-    """E60."""
     own = stored(aws, 2)
     reader.read(own[0])
     arn = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:"
@@ -338,7 +336,7 @@ def test_another_region_spoils_no_batch(aws: FakeAws, reader: AwsReader) -> None
 def test_time_runs_out_in_the_middle_of_a_group(
     aws: FakeAws, bare: OpenReader, environment: pytest.MonkeyPatch, time: Time
 ) -> None:
-    """E47: what was read until then is kept."""
+    """What was read until then is kept."""
     first, second, third = stored(aws, 3)
     aws.secrets.denied.add((BATCH, "*"))
 
@@ -395,7 +393,6 @@ def test_what_is_exact_wins() -> None:
 def test_sources_do_not_share_what_was_refused(
     aws: FakeAws, bare: OpenReader, environment: pytest.MonkeyPatch
 ) -> None:
-    """E59: one source's refusal is not another's."""
     asked = stored(aws, 2)
     first, second = bare(), bare()
     aws.secrets.denied.add((BATCH, "*"))

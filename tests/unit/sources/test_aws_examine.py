@@ -54,7 +54,7 @@ async def test_it_is_told_through_the_source(aws: FakeAws, environment: pytest.M
 
 
 def test_permissions_that_lack(aws: FakeAws, reader: AwsReader) -> None:
-    """E57: each by its name, and only what there is no way around is required."""
+    """Each is named, and only those that nothing can replace are required."""
     aws.secrets.denied |= {
         ("GetSecretValue", FIRST.path),
         ("BatchGetSecretValue", "*"),
@@ -91,7 +91,7 @@ def test_one_secret_or_pinned_ones_need_no_batch(aws: FakeAws, reader: AwsReader
 
 
 def test_secrets_that_are_not_there(aws: FakeAws, reader: AwsReader) -> None:
-    """E48: the rest of what there is to know is still said."""
+    """Whatever else can be found out is still said."""
     aws.secrets.delete(FIRST.path)
     read, describe = problems(reader.examine(BOTH, BOTH))
     assert (read.what, describe.what) == ("read flink/first", "describe flink/first")
@@ -101,7 +101,6 @@ def test_secrets_that_are_not_there(aws: FakeAws, reader: AwsReader) -> None:
 
 
 def test_a_rotation_that_is_stuck_is_a_finding(aws: FakeAws, reader: AwsReader) -> None:
-    """E50."""
     aws.secrets.of(FIRST.path).described = {"RotationEnabled": True, "NextRotationDate": 1.0}
     (finding,) = problems(reader.examine([FIRST], [FIRST]))
     assert "overdue since 1970-01-01" in finding.problem
@@ -126,7 +125,7 @@ def test_a_role_that_is_refused_is_one_finding(
 def test_keys_that_expired_are_one_finding(
     aws: FakeAws, bare: OpenReader, environment: pytest.MonkeyPatch
 ) -> None:
-    """E56, E60: STS has other codes for it than Secrets Manager."""
+    """STS has other codes for it than Secrets Manager."""
     for key in aws.sts.keys.values():
         key.expires = aws.sts.now() - timedelta(seconds=1)
     (finding,) = bare().examine(BOTH, [])

@@ -156,7 +156,7 @@ def test_eks_pod_identity(
 def test_two_identities_in_one_process(
     aws: FakeAws, bare: OpenReader, environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """E59: each source has its own, and the environment stays as it is."""
+    """Each source has its own, and the environment stays as it is."""
     first, second = aws.sts.hand_out(f"{USER}-1"), aws.sts.hand_out(f"{USER}-2")
     (tmp_path / "credentials").write_text(
         shared_file(first.id, first.secret, "first") + shared_file(second.id, second.secret, "two")
@@ -210,7 +210,7 @@ print(tracemalloc.get_traced_memory()[0])
 
 
 def test_keys_that_expired_are_read_anew(aws: FakeAws, bare: OpenReader, tmp_path: Path) -> None:
-    """E56: the shared file has new ones."""
+    """The shared file holds new keys by then."""
     old, new = aws.sts.hand_out(USER), aws.sts.hand_out(f"{USER}-new")
     file = tmp_path / "credentials"
     file.write_text(shared_file(old.id, old.secret))
@@ -226,7 +226,7 @@ def test_keys_that_expired_are_read_anew(aws: FakeAws, bare: OpenReader, tmp_pat
 def test_keys_by_reference_are_read_anew(
     aws: FakeAws, bare: OpenReader, tmp_path: Path, time: Time
 ) -> None:
-    """E56: an id and a secret that don't belong together were read while they were replaced."""
+    """An id and a secret that don't belong together were read while they were replaced."""
     old, new = aws.sts.hand_out(USER), aws.sts.hand_out(f"{USER}-new")
     for name, text in {"id": new.id, "secret": old.secret}.items():
         (tmp_path / name).write_text(text)
@@ -246,7 +246,7 @@ def test_keys_by_reference_are_read_anew(
 def test_how_often_refused_credentials_are_looked_for(
     aws: FakeAws, bare: OpenReader, environment: pytest.MonkeyPatch, time: Time
 ) -> None:
-    """E56: static keys of the environment that expired: the error names the place."""
+    """Static keys of the environment have expired; the error says where they came from."""
     key = aws.sts.hand_out(USER, temporary=True)
     environment.setenv("AWS_ACCESS_KEY_ID", key.id)
     environment.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
@@ -272,7 +272,7 @@ def test_how_often_refused_credentials_are_looked_for(
 def test_a_file_of_credentials_that_is_half_written(
     aws: FakeAws, bare: OpenReader, tmp_path: Path, time: Time, half: str
 ) -> None:
-    """E56: it is looked at again a moment later."""
+    """It is read again a moment later."""
     key = aws.sts.hand_out(USER)
     file = tmp_path / "credentials"
     file.write_text(half.format(id=key.id))
@@ -311,7 +311,7 @@ def test_a_role_whose_keys_are_revoked_is_taken_again(
 def test_keys_that_a_role_is_assumed_with_are_read_anew(
     aws: FakeAws, bare: OpenReader, tmp_path: Path, time: Time
 ) -> None:
-    """E56: here it is STS that refuses them, with other words."""
+    """Here STS refuses the keys, with other codes."""
     old, new = aws.sts.hand_out(USER), aws.sts.hand_out(f"{USER}-new")
     aws.sts.roles[ROLE] = None
     aws.sts.lifetime = timedelta(minutes=5)
@@ -331,7 +331,7 @@ def test_keys_that_a_role_is_assumed_with_are_read_anew(
 async def test_all_threads_share_one_new_session(
     aws: FakeAws, environment: pytest.MonkeyPatch
 ) -> None:
-    """E56: eight reads are refused at once, and the role is taken once more, not eight times."""
+    """Eight reads are refused at once, and the role is assumed once more, not eight times."""
     aws.sts.roles[ROLE] = None
     refs = [SecretRef("aws", NAME, stage="AWSCURRENT", holder=str(n)) for n in range(8)]
     role = {"arn": ROLE}
@@ -415,7 +415,7 @@ def test_a_token_file_that_is_empty_or_gone(bare: OpenReader, tmp_path: Path) ->
 def test_a_role_that_is_refused(
     aws: FakeAws, bare: OpenReader, environment: pytest.MonkeyPatch
 ) -> None:
-    """E57: of the role, not of a secret."""
+    """The error is about the role, not about a secret."""
     aws.sts.roles[ROLE] = "flink"
     role = {"arn": ROLE, "external_id": "another"}
     with pytest.raises(LoginDenied, match=rf"may not assume {ROLE}: .*external_id"):
@@ -482,7 +482,7 @@ def test_a_metadata_service_that_never_answers_delays_nobody_for_long(
 def test_a_clock_that_is_wrong(
     aws: FakeAws, bare: OpenReader, environment: pytest.MonkeyPatch
 ) -> None:
-    """E60: said as what it is, and no session is made anew for it."""
+    """The error names the clock, and no new session is made."""
     aws.ahead = timedelta(minutes=10)
     with pytest.raises(LoginDenied, match="the clock of this machine is wrong"):
         bare().read(REF)

@@ -39,7 +39,7 @@ def test_a_look_names_the_version_that_a_read_would_answer_with(
 def test_a_secret_marked_for_deletion_is_gone_until_it_is_restored(
     aws: FakeAws, reader: AwsReader
 ) -> None:
-    """E48: deleted is told apart from missing, and the same version is back once restored."""
+    """Deleted is told apart from missing, and the restored secret has the same version."""
     version = aws.secrets.put(NAME, "{}")
     aws.secrets.delete(NAME)
     for ask in (reader.read, reader.probe):
@@ -50,7 +50,7 @@ def test_a_secret_marked_for_deletion_is_gone_until_it_is_restored(
 
 
 def test_no_version_is_current(aws: FakeAws, reader: AwsReader) -> None:
-    """E49: no AWSCURRENT, or a version that has it and no value."""
+    """Either nothing is labelled AWSCURRENT, or what is has no value."""
     aws.secrets.put(NAME, "{}")
     aws.secrets.move(NAME, "AWSCURRENT", None)
     for ask in (reader.read, reader.probe):
@@ -62,7 +62,7 @@ def test_no_version_is_current(aws: FakeAws, reader: AwsReader) -> None:
 
 
 def test_a_rotation_in_progress_is_waited_out(aws: FakeAws, reader: AwsReader) -> None:
-    """E50: the old version counts until AWSCURRENT moves, and the next look is soon."""
+    """The old version counts until AWSCURRENT moves, and the next look is soon."""
     old = aws.secrets.put(NAME, '{"a": "old"}')
     new = aws.secrets.pend(NAME, '{"a": "new"}')
     probe = reader.probe(REF)
@@ -78,7 +78,7 @@ def test_a_rotation_in_progress_is_waited_out(aws: FakeAws, reader: AwsReader) -
 
 
 def test_a_rotation_that_does_not_end_is_stuck(aws: FakeAws, reader: AwsReader, time: Time) -> None:
-    """E50: the same AWSPENDING for an hour; another one is another rotation."""
+    """AWSPENDING stays on one version for an hour; on another version it is another rotation."""
     old = aws.secrets.put(NAME, "{}")
     aws.secrets.pend(NAME)
     assert "in progress" in reader.probe(REF).warning
@@ -122,7 +122,7 @@ def test_the_dates_of_rotations(
     changes_in: float | None,
     words: str,
 ) -> None:
-    """E50: a look at the time of the next rotation; NextRotationDate well in the past warns."""
+    """There is a look at the time of the next rotation; one well in the past is a warning."""
     time.seconds = 0
     aws.secrets.put(NAME, "{}")
     dates = {
@@ -141,7 +141,7 @@ def test_the_dates_of_rotations(
 
 
 def test_what_moves_between_a_look_and_a_read(aws: FakeAws, reader: AwsReader) -> None:
-    """E51: the version is that of the value read."""
+    """The version is that of the value read."""
     aws.secrets.put(NAME, '{"a": "1"}')
     seen = reader.probe(REF).version
     second = aws.secrets.put(NAME, '{"a": "2"}')
@@ -151,7 +151,7 @@ def test_what_moves_between_a_look_and_a_read(aws: FakeAws, reader: AwsReader) -
 
 
 def test_a_label_moved_back_is_a_change(aws: FakeAws, reader: AwsReader) -> None:
-    """E52: AWSCURRENT back on the version before."""
+    """AWSCURRENT is back on the version before."""
     first = aws.secrets.put(NAME, '{"a": "1"}')
     second = aws.secrets.put(NAME, '{"a": "2"}')
     assert reader.probe(REF).version == second
@@ -161,7 +161,7 @@ def test_a_label_moved_back_is_a_change(aws: FakeAws, reader: AwsReader) -> None
 
 
 def test_tags_are_no_change(aws: FakeAws, reader: AwsReader) -> None:
-    """E53: LastChangedDate moves, the version does not."""
+    """LastChangedDate moves, and the version does not."""
     aws.secrets.put(NAME, "{}")
     before = reader.probe(REF)
     aws.ahead += timedelta(seconds=60)
@@ -200,7 +200,7 @@ def test_a_pinned_version_that_is_gone_is_said_by_the_read(aws: FakeAws, reader:
 
 
 def test_who_may_not_describe_reads(aws: FakeAws, reader: AwsReader, time: Time) -> None:
-    """E57: remembered for an hour, since policies change; said in every look, logged once."""
+    """That is remembered for an hour, as policies change; every look says it, one line logs it."""
     version = aws.secrets.put(NAME, "{}")
     aws.secrets.denied.add(("DescribeSecret", "*"))
     for _ in range(3):

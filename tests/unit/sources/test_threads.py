@@ -149,6 +149,19 @@ async def test_errors_of_a_source_pass_as_they_are(blocking: Blocking) -> None:
     assert results(events) == ["missing"]
 
 
+async def test_closing_ends_within_its_bound_whatever_hangs(blocking: Blocking) -> None:
+    class Stuck(Blocking):
+        def close(self) -> None:
+            self.released.wait()
+
+    stuck = Stuck()
+    source = ThreadedSource("slow", stuck, 0.05, lambda _: None, closing=0.05)
+    await asyncio.gather(*(source.read(REF) for _ in range(AT_ONCE)), return_exceptions=True)
+    async with asyncio.timeout(10):
+        await source.aclose()
+    stuck.released.set()
+
+
 HANGS = """
 import asyncio, threading
 from rotator.errors import SourceUnavailable

@@ -26,12 +26,13 @@ from rotator.errors import (
 )
 from rotator.model.events import Event, SourceRead
 from rotator.model.secret import SecretRef
-from rotator.sources.threads import ThreadedSource, on_this_loop
+from rotator.sources.threads import LONGEST_CLOSING, ThreadedSource, on_this_loop
 from rotator.sources.vault import VaultReader
 from tests.support.certificates import Certificates, certificates
 from tests.support.digest import digest
 from tests.support.faulty import HTML, NOTHING, Reply, Trouble
 from tests.support.vault import ROOT, FakeVault, Login, vault_running
+from tests.support.waiting import until
 
 __all__ = ["certificates"]
 
@@ -42,6 +43,7 @@ REF = SecretRef("vault", "flink/openai", "kv-v2")
 READ = "GET /v1/kv/data/*"
 PROBE = "GET /v1/kv/metadata/*"
 LOGIN = "POST /v1/auth/*/login"
+REVOKE = "POST /v1/auth/token/revoke-self"
 
 
 @dataclass(slots=True)
@@ -596,3 +598,20 @@ async def test_the_ca_of_ca_file_is_trusted_and_no_other(
         for name, words in (("none.pem", "No such file"), ("empty.pem", "no certificate")):
             with pytest.raises(SourceError, match=rf"ca_file .*{name} .*{words}"):
                 await source(vault, ca_file=str(tmp_path / name)).source.read(REF)
+
+
+# Closing
+
+
+async def test_a_server_that_hangs_while_a_source_is_closed_does_not_stop_the_event_loop(
+    vault: FakeVault, source: Open, approle: dict[str, Any]
+) -> None:
+    opened = source(auth=approle)
+    await opened.source.read(REF)
+    vault.fail(REVOKE, Trouble.HANG)
+    started = monotonic()
+    closing = asyncio.create_task(opened.source.aclose())
+    await until(lambda: vault.count(REVOKE) == 1)
+    assert not closing.done(), "nothing else ran until it was closed"
+    await closing
+    assert monotonic() - started < LONGEST_CLOSING

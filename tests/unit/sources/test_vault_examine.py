@@ -65,7 +65,7 @@ def test_two_versions_of_one_secret_are_both_looked_at(vault: FakeVault, reader:
 def test_a_token_that_may_not_ask_is_judged_by_what_it_reads(
     vault: FakeVault, reader: Readers
 ) -> None:
-    """E15: one without the default policy."""
+    """The token lacks the default policy."""
     vault.policies["default"] = ()
     reader.token("reader")
     missing = SecretRef("vault", "flink/none", "kv-v2")
@@ -104,7 +104,7 @@ def test_a_server_that_does_not_tell_is_no_missing_permission(
 
 
 def test_a_token_whose_uses_are_counted_makes_no_leases(vault: FakeVault, reader: Readers) -> None:
-    """E21: its policies would permit it."""
+    """Its policies would permit it."""
     reader.token("reader", uses=20)
     found = findings(reader(), KV, MADE)
     assert found["read kv/data/flink/openai"].problem == ""
@@ -114,7 +114,7 @@ def test_a_token_whose_uses_are_counted_makes_no_leases(vault: FakeVault, reader
 
 
 def test_a_token_that_was_only_examined_is_given_back(vault: FakeVault, reader: Readers) -> None:
-    """E28: nothing was made that would end with it."""
+    """Nothing was made that would end with it."""
     vault.logins["approle", "role"] = Login({"secret_id": "canary-id"}, ("reader",), 3600)
     reader.environment.setenv("SECRET_ID", "canary-id")
     auth = {"method": "approle", "role_id": "role", "secret_id": {"env": "SECRET_ID"}}

@@ -35,7 +35,6 @@ FLEETING = {
 
 @pytest.mark.parametrize("name", FLEETING)
 def test_what_passes_is_tried_again(vault: FakeVault, reader: Readers, name: str) -> None:
-    """E43"""
     vault.fail(READ, FLEETING[name], 2)
     assert reader().read(KV).fields == {"api_key": "canary-value"}
     assert vault.reads == 3
@@ -47,7 +46,7 @@ def test_what_passes_is_tried_again(vault: FakeVault, reader: Readers, name: str
 
 
 def test_it_waits_for_as_long_as_the_server_asks(vault: FakeVault, reader: Readers) -> None:
-    """E43: Retry-After, where the server is told to send it; else a growing pause."""
+    """As Retry-After says where the server sends it; otherwise the pauses grow."""
     vault.fail(READ, said(429, "rate limit quota exceeded", **{"Retry-After": "2"}))
     reader().read(KV)
     assert reader.slept == [2.0]
@@ -69,7 +68,6 @@ def test_a_reset_is_tried_again_and_a_refusal_is_not(vault: FakeVault, reader: R
 
 @pytest.mark.parametrize("trouble", [Trouble.HANG, Trouble.DRIP])
 def test_one_deadline_for_all_tries(vault: FakeVault, reader: Readers, trouble: Trouble) -> None:
-    """E47"""
     vault.fail(READ, trouble, None)
     started = monotonic()
     with pytest.raises(SourceUnavailable, match=r"no answer from http://127.0.0.1:\d+"):
@@ -85,7 +83,7 @@ def leading_to(url: str) -> Reply:
 
 
 def test_a_standby_leads_to_the_active_node(reader: Readers, vault: FakeVault) -> None:
-    """E44: the same method and token, to an address that the configuration allows."""
+    """The method and the token stay the same, and the configuration allows the address."""
     with vault_running() as (standby, url):
         standby.fail("*", leading_to(vault.url), None)
         opened = reader(url=url, redirects=[vault.url], namespace=None)
@@ -96,7 +94,6 @@ def test_a_standby_leads_to_the_active_node(reader: Readers, vault: FakeVault) -
 
 
 def test_the_token_is_led_nowhere_else(reader: Readers, vault: FakeVault) -> None:
-    """E44"""
     with vault_running() as (standby, url):
         standby.fail("*", leading_to(vault.url), None)
         with pytest.raises(SourceUnavailable, match="not among redirects"):
@@ -105,7 +102,6 @@ def test_the_token_is_led_nowhere_else(reader: Readers, vault: FakeVault) -> Non
 
 
 def test_a_circle_ends(reader: Readers, vault: FakeVault) -> None:
-    """E44"""
     vault.fail("*", leading_to(vault.url), None)
     with pytest.raises(SourceUnavailable, match="it redirects again and again"):
         reader().read(KV)
@@ -121,7 +117,6 @@ def secure(reader: Readers, server: FakeVault, **options: Any) -> Any:
 
 
 def test_a_client_certificate_is_shown(reader: Readers, certificates: Certificates) -> None:
-    """E46"""
     ca = {"ca_file": str(certificates.ca)}
     with vault_running(certificates.mutual) as (server, _):
         own = {"client_certificate": {"cert_file": str(certificates.client)}}
@@ -141,7 +136,6 @@ def test_a_client_certificate_is_shown(reader: Readers, certificates: Certificat
 def test_a_client_certificate_that_is_none(
     reader: Readers, certificates: Certificates, tmp_path: Path, content: str | None, words: str
 ) -> None:
-    """E46"""
     file = tmp_path / "own.pem"
     if content is not None:
         file.write_text(content)
@@ -150,7 +144,6 @@ def test_a_client_certificate_that_is_none(
 
 
 def test_a_ca_file_without_a_certificate(reader: Readers, tmp_path: Path) -> None:
-    """E46"""
     file = tmp_path / "ca.pem"
     file.write_text("no certificate")
     with pytest.raises(SourceError, match=f"ca_file {file} holds no certificate in PEM"):
@@ -160,7 +153,6 @@ def test_a_ca_file_without_a_certificate(reader: Readers, tmp_path: Path) -> Non
 def test_another_ca_and_another_name_are_refused(
     reader: Readers, certificates: Certificates
 ) -> None:
-    """E46"""
     with vault_running(certificates.server) as (server, _):
         with pytest.raises(SourceUnavailable, match="not trusted, or not its own"):
             secure(reader, server, ca_file=str(certificates.other_ca))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -34,7 +34,7 @@ def kv1(vault: FakeVault) -> dict[str, Any]:
 
 
 def test_what_is_deleted_is_never_a_value(vault: FakeVault, reader: Readers) -> None:
-    """E1: a 404 whose envelope has data: null."""
+    """Vault answers 404, with an envelope whose data is null."""
     vault.kv["kv", "flink/openai"][-1].deleted = vault.now
     for ask in (reader().read, reader().probe):
         with pytest.raises(SecretDeleted, match="its current version was deleted"):
@@ -42,7 +42,6 @@ def test_what_is_deleted_is_never_a_value(vault: FakeVault, reader: Readers) -> 
 
 
 def test_what_is_destroyed_without_a_deletion_time(vault: FakeVault, reader: Readers) -> None:
-    """E2"""
     vault.kv["kv", "flink/openai"][-1].destroyed = True
     with pytest.raises(SecretDeleted, match="its current version was destroyed"):
         reader().read(KV)
@@ -53,12 +52,11 @@ def test_what_is_destroyed_without_a_deletion_time(vault: FakeVault, reader: Rea
 def test_a_deletion_in_the_future_is_a_reason_to_look_before_it(
     vault: FakeVault, reader: Readers
 ) -> None:
-    """E3"""
     vault.now = datetime.now(UTC)
     vault.kv_settings["kv", "flink/openai"] = KeySettings(delete_version_after=3600)
     vault.put("flink/openai", {"api_key": "canary-short"})
     secret, probe = reader().read(KV), reader().probe(KV)
-    assert secret.changed_at == vault.kv["kv", "flink/openai"][-1].created.replace(microsecond=0)
+    assert secret.changed_at == vault.kv["kv", "flink/openai"][-1].created
     assert secret.fields == {"api_key": "canary-short"}
     assert secret.version == probe.version
     for changes_in in (secret.changes_in, probe.changes_in):
@@ -69,8 +67,20 @@ def test_a_deletion_in_the_future_is_a_reason_to_look_before_it(
     assert reader().read(KV).changes_in == 1.0, "not at once, and not in the past"
 
 
+def test_times_with_an_offset(vault: FakeVault, reader: Readers) -> None:
+    """Go writes the zone of the server; +08:00 is eight hours before the same digits in UTC."""
+    china = timezone(timedelta(hours=8))
+    version = vault.kv["kv", "flink/openai"][-1]
+    version.created = datetime(2026, 11, 20, 10, tzinfo=china)
+    vault.now = datetime.now(china)
+    version.deleted = vault.now + timedelta(hours=1)
+    secret = reader().read(KV)
+    assert secret.changed_at == datetime(2026, 11, 20, 2, tzinfo=UTC)
+    assert secret.changes_in is not None
+    assert 3590 < secret.changes_in < 3600
+
+
 def test_pinned_versions(vault: FakeVault, reader: Readers) -> None:
-    """E4"""
     vault.put("flink/openai", {"api_key": "canary-two"})
     first, second = replace(KV, version="1"), replace(KV, version="2")
     assert reader().read(first).fields == {"api_key": "canary-value"}
@@ -92,7 +102,6 @@ def test_pinned_versions(vault: FakeVault, reader: Readers) -> None:
 
 
 def test_made_again_it_starts_at_one_and_is_another(vault: FakeVault, reader: Readers) -> None:
-    """E5"""
     before = reader().probe(KV).version
     del vault.kv["kv", "flink/openai"]
     vault.put("flink/openai", {"api_key": "canary-again"})
@@ -102,7 +111,7 @@ def test_made_again_it_starts_at_one_and_is_another(vault: FakeVault, reader: Re
 
 
 def test_the_same_content_is_another_version(vault: FakeVault, reader: Readers) -> None:
-    """E7: what it comes to is the plan's to say, by the fingerprint."""
+    """The plan compares fingerprints, and decides what it means."""
     before = reader().read(KV)
     vault.put("flink/openai", {"api_key": "canary-value"})
     after = reader().read(KV)
@@ -111,7 +120,6 @@ def test_the_same_content_is_another_version(vault: FakeVault, reader: Readers) 
 
 
 def test_without_the_metadata_it_reads_and_says_so(vault: FakeVault, reader: Readers) -> None:
-    """E8"""
     vault.policies["data"] = ("kv/data/*",)
     reader.token("data")
     opened = reader()
@@ -131,7 +139,7 @@ def test_without_the_metadata_it_reads_and_says_so(vault: FakeVault, reader: Rea
     ],
 )
 def test_fields_come_as_they_are(vault: FakeVault, reader: Readers, fields: dict[str, Any]) -> None:
-    """E9: what can be a credential is the core's to say, by the name of the field."""
+    """The core decides what can be a credential, and names the field if it can't."""
     vault.put("flink/openai", fields)
     assert reader().read(KV).fields == fields
 
@@ -139,7 +147,6 @@ def test_fields_come_as_they_are(vault: FakeVault, reader: Readers, fields: dict
 def test_one_kind_of_kv_taken_for_the_other(
     vault: FakeVault, reader: Readers, kv1: dict[str, Any]
 ) -> None:
-    """E10"""
     with pytest.raises(SecretInvalid, match="mount kv is KV v2, and the engine is set to kv-v1"):
         reader().read(replace(KV, engine="kv-v1"))
     with pytest.raises(SecretMissing, match="or it is no KV v2"):
@@ -162,7 +169,7 @@ def test_the_mount_is_asked_once_which_kind_it_is(
 
 
 def test_an_upgrade_under_way_is_waited_for(vault: FakeVault, reader: Readers) -> None:
-    """E11: a 400 that is none of ours."""
+    """Vault answers 400 meanwhile, which is not the request's fault."""
     vault.upgrading.add("kv")
     with pytest.raises(SourceUnavailable, match="being upgraded to KV v2"):
         reader().read(KV)
@@ -174,7 +181,6 @@ def test_an_upgrade_under_way_is_waited_for(vault: FakeVault, reader: Readers) -
     "path", ["a b", "what?", "a#b", "ü/ß", "100%", "%2e%2e/x", "kv", "kv/data/kv", "a+b&c=d"]
 )
 def test_an_odd_path_is_one_request_path(vault: FakeVault, reader: Readers, path: str) -> None:
-    """E12"""
     vault.put(path, {"api_key": path})
     opened = reader()
     for written in (path, f"/{path}", f"{path}/"):
@@ -183,7 +189,7 @@ def test_an_odd_path_is_one_request_path(vault: FakeVault, reader: Readers, path
 
 
 def test_the_version_of_a_read_is_that_of_its_value(vault: FakeVault, reader: Readers) -> None:
-    """E13: it changes between the look and the read."""
+    """The secret changes between the look and the read."""
     opened = reader()
     looked = opened.probe(KV).version
     vault.put("flink/openai", {"api_key": "canary-two"})
@@ -216,14 +222,12 @@ def test_kv_v1_that_is_not_there(reader: Readers, kv1: dict[str, Any]) -> None:
 def test_kv_v1_that_answers_without_data(
     vault: FakeVault, reader: Readers, kv1: dict[str, Any], body: bytes
 ) -> None:
-    """E45"""
     vault.fail("GET /v1/kv1/*", Reply(200, body), None)
     with pytest.raises(SecretInvalid, match="it answers without data"):
         reader().read(V1)
 
 
 def test_a_charset_in_the_content_type_changes_nothing(vault: FakeVault, reader: Readers) -> None:
-    """E45"""
     said = b'{"errors": ["1 error occurred:\\n\\t* permission denied\\n\\n"]}'
     headers = {"Content-Type": "application/json; charset=utf-8"}
     vault.fail(READ, Reply(404, said, headers), None)

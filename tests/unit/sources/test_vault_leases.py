@@ -50,7 +50,7 @@ def test_renewed_for_as_long_as_asked_or_less(vault: FakeVault, reader: Readers)
         vault.advance(550)
         opened.renew(lease, 600)
     vault.advance(550)
-    assert opened.renew(lease, 600).duration < 600, "E32: the maximum is in sight"
+    assert opened.renew(lease, 600).duration < 600, "the maximum is near"
     bodies = [json.loads(seen.body) for seen in vault.requests if seen.path.endswith("/renew")]
     assert {body["increment"] for body in bodies} == {600}
 
@@ -64,7 +64,6 @@ def test_a_renewal_for_a_moment_is_for_a_second(
 
 
 def test_what_has_ended_is_gone(vault: FakeVault, reader: Readers, database: DatabaseRole) -> None:
-    """E31"""
     opened = reader()
     lease = leased(opened)
     vault.advance(700)
@@ -77,7 +76,7 @@ def test_what_has_ended_is_gone(vault: FakeVault, reader: Readers, database: Dat
 
 
 def test_a_backend_that_is_down_is_not_the_end(vault: FakeVault, reader: Readers) -> None:
-    """E33, E37: both are answered by a 400."""
+    """Vault answers 400 to a renewal and to a revocation."""
     opened = reader()
     lease = leased(opened)
     vault.database_down = True
@@ -89,7 +88,7 @@ def test_a_backend_that_is_down_is_not_the_end(vault: FakeVault, reader: Readers
 
 
 def test_a_403_asks_the_token_first(vault: FakeVault, reader: Readers) -> None:
-    """E34: with another token, a lease is renewed all the same."""
+    """With another token, the lease is renewed all the same."""
     vault.logins["approle", "role"] = Login({"secret_id": "canary-id"}, ("reader",), 3600)
     reader.environment.setenv("SECRET_ID", "canary-id")
     auth = {"method": "approle", "role_id": "role", "secret_id": {"env": "SECRET_ID"}}
@@ -102,7 +101,6 @@ def test_a_403_asks_the_token_first(vault: FakeVault, reader: Readers) -> None:
 
 
 def test_without_the_policy(vault: FakeVault, reader: Readers) -> None:
-    """E34, E37"""
     vault.policies["reader"] = ("database/*",)
     reader.token("reader")
     opened = reader()
@@ -117,7 +115,6 @@ def test_without_the_policy(vault: FakeVault, reader: Readers) -> None:
 
 
 def test_a_token_that_is_no_longer_valid(vault: FakeVault, reader: Readers) -> None:
-    """E34"""
     token = reader.token("reader")
     opened = reader()
     lease = leased(opened)
@@ -127,7 +124,6 @@ def test_a_token_that_is_no_longer_valid(vault: FakeVault, reader: Readers) -> N
 
 
 def test_the_answer_must_be_about_this_lease(vault: FakeVault, reader: Readers) -> None:
-    """E42"""
     opened = reader()
     lease = leased(opened)
     body = {"lease_id": "another", "lease_duration": 600, "renewable": True, "data": None}
@@ -141,7 +137,6 @@ def test_the_answer_must_be_about_this_lease(vault: FakeVault, reader: Readers) 
 
 @pytest.mark.parametrize("status", [200, 202, 204])
 def test_every_way_to_say_revoked(vault: FakeVault, reader: Readers, status: int) -> None:
-    """E37"""
     opened = reader()
     vault.fail(REVOKE, Reply(status, b"{}" if status == 200 else b""))
     opened.revoke(leased(opened))
@@ -150,7 +145,7 @@ def test_every_way_to_say_revoked(vault: FakeVault, reader: Readers, status: int
 
 
 def test_revoked_for_good_and_twice(vault: FakeVault, reader: Readers) -> None:
-    """E37: an unknown lease is success."""
+    """Revoking an unknown lease succeeds."""
     opened = reader()
     lease = leased(opened)
     opened.revoke(lease)

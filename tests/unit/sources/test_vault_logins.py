@@ -72,7 +72,7 @@ def test_a_user_name_is_one_part_of_the_path(
 def test_the_namespace_of_the_login_is_not_that_of_the_reads(
     vault: FakeVault, reader: Readers, logins: Mapping[str, Any], method: str
 ) -> None:
-    """E26: both right, and right again after a failure."""
+    """Both are right, also after a login that failed."""
     vault.namespaces |= {"platform", "platform/flink"}
     vault.mounts["platform/flink", "kv"] = 2
     vault.policies["reader"] = ("flink/kv/data/*",)
@@ -97,7 +97,6 @@ def test_the_namespace_of_the_login_is_not_that_of_the_reads(
 def test_a_token_on_disk_is_read_for_each_login(
     vault: FakeVault, reader: Readers, logins: Mapping[str, Any], tmp_path: Path
 ) -> None:
-    """E22"""
     opened = reader(auth=logins["kubernetes"])
     opened.read(KV)
     for content, words in (
@@ -121,7 +120,7 @@ def test_a_token_on_disk_is_read_for_each_login(
 def test_an_api_server_that_is_down_refuses_for_a_while(
     vault: FakeVault, reader: Readers, logins: Mapping[str, Any]
 ) -> None:
-    """E25: 403, the same as for a bad token."""
+    """Vault answers 403 then, the same as for a bad token."""
     vault.token_review_down = True
     opened = reader(auth=logins["kubernetes"])
     for _ in range(5):
@@ -136,7 +135,7 @@ def test_an_api_server_that_is_down_refuses_for_a_while(
 def test_a_secret_id_that_is_spent_is_not_hammered(
     vault: FakeVault, reader: Readers, logins: Mapping[str, Any]
 ) -> None:
-    """E23: growing pauses, for Vault locks out who insists."""
+    """The pauses grow, since Vault locks out those who try too often."""
     vault.logins["approle", "role"].spent = True
     opened = reader(auth=logins["approle"])
     for _ in range(360):
@@ -159,7 +158,6 @@ def test_a_secret_id_that_is_spent_is_not_hammered(
 def test_an_answer_without_a_usable_token(
     vault: FakeVault, reader: Readers, logins: Mapping[str, Any], granted: dict[str, Any]
 ) -> None:
-    """E27"""
     vault.logins["approle", "role"].granted = granted
     with pytest.raises(LoginDenied, match="gave no token; does it ask for MFA"):
         reader(auth=logins["approle"]).read(KV)
@@ -169,7 +167,6 @@ def test_an_answer_without_a_usable_token(
 def test_an_answer_without_auth(
     vault: FakeVault, reader: Readers, logins: Mapping[str, Any], body: bytes
 ) -> None:
-    """E27"""
     vault.fail(LOGIN, Reply(200, body))
     with pytest.raises(LoginDenied, match="gave no token"):
         reader(auth=logins["approle"]).read(KV)
@@ -201,7 +198,6 @@ def test_what_will_pass_and_what_will_not(
 def test_one_login_for_all_who_wait(
     vault: FakeVault, reader: Readers, logins: Mapping[str, Any]
 ) -> None:
-    """E14"""
     opened = reader(auth=logins["approle"])
     for expected in (1, 2):
         threads = [threading.Thread(target=opened.read, args=(KV,)) for _ in range(12)]
@@ -246,7 +242,7 @@ def test_a_wrapped_secret_id_is_opened_once(
 def test_a_wrapping_token_of_another_role_is_a_security_event(
     vault: FakeVault, reader: Readers, wrapped: dict[str, Any]
 ) -> None:
-    """E24: nothing is opened."""
+    """It is not opened."""
     foreign = vault.wrap({"secret_id": "canary-foreign"}, "auth/approle/role/other/secret-id")
     reader.environment.setenv("WRAPPED", foreign)
     with pytest.raises(LoginDenied, match=r"was not made at .* security event"):
@@ -258,7 +254,6 @@ def test_a_wrapping_token_of_another_role_is_a_security_event(
 def test_a_wrapping_token_that_somebody_opened_is_a_security_event(
     vault: FakeVault, reader: Readers, wrapped: dict[str, Any]
 ) -> None:
-    """E24"""
     vault.wrapped.clear()
     opened = reader(auth=wrapped)
     for _ in range(3):
@@ -271,7 +266,6 @@ def test_a_wrapping_token_that_somebody_opened_is_a_security_event(
 def test_an_unwrapping_whose_answer_is_lost_is_not_repeated(
     vault: FakeVault, reader: Readers, wrapped: dict[str, Any], trouble: Trouble
 ) -> None:
-    """E24"""
     vault.fail(UNWRAP, trouble)
     with pytest.raises(SourceUnavailable):
         reader(auth=wrapped).read(KV)

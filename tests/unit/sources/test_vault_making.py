@@ -33,7 +33,7 @@ def the_token(vault: FakeVault) -> str:
 def test_a_token_that_was_revoked_fails_one_read_and_not_the_next(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E14, E29, E35: a read that makes something is never sent twice."""
+    """A read that makes something is never sent twice."""
     opened = reader(auth=approle)
     opened.read(MADE)
     accessor = vault.tokens[the_token(vault)].accessor
@@ -54,7 +54,6 @@ def test_a_token_that_was_revoked_fails_one_read_and_not_the_next(
 def test_a_policy_that_comes_later_is_picked_up_by_the_next(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E15"""
     vault.logins["approle", "role"].policies = ("other",)
     opened = reader(auth=approle)
     with pytest.raises(PolicyDenied, match='"read" on database/creds/flink'):
@@ -75,7 +74,7 @@ def test_a_policy_that_comes_later_is_picked_up_by_the_next(
 def test_a_refusal_that_nobody_explains(
     vault: FakeVault, reader: Readers, approle: dict[str, Any], what: Any
 ) -> None:
-    """E34: 403, and then no answer of whether the token lives."""
+    """After the 403, nobody answers whether the token lives."""
     opened = reader(auth=approle, timeout="500ms")
     opened.read(MADE)
     vault.fail(MAKE, Reply(403, b'{"errors": ["permission denied"]}'))
@@ -89,7 +88,7 @@ def test_a_refusal_that_nobody_explains(
 def test_a_batch_token_of_which_little_is_left_makes_no_lease(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E17, E36: the lease would be cut to what is left of the token."""
+    """The lease would be cut to what is left of the token."""
     vault.logins["approle", "role"].token_type = "batch"
     vault.logins["approle", "role"].granted = {"accessor": ""}
     opened = reader(auth=approle)
@@ -107,7 +106,6 @@ def test_a_batch_token_of_which_little_is_left_makes_no_lease(
 def test_a_counted_token_is_not_renewed_by_one_of_its_uses(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E21"""
     vault.logins["approle", "role"].token_num_uses = 4
     opened = reader(auth=approle)
     for _ in range(8):
@@ -122,7 +120,7 @@ def test_a_counted_token_is_not_renewed_by_one_of_its_uses(
 def test_a_refusal_by_policy_does_not_use_up_a_counted_token(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E21, E15: asking why is a use, too."""
+    """Asking for the reason is a use, too."""
     vault.logins["approle", "role"].token_num_uses = 4
     opened = reader(auth=approle)
     refused = SecretRef("vault", "x", "generic", "elsewhere")

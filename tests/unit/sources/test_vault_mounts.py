@@ -60,7 +60,6 @@ def check(vault: FakeVault, reader: Readers, auth: dict[str, Any], **options: An
 def test_the_login_has_its_own_place(
     vault: FakeVault, reader: Readers, tmp_path: Path, method: str
 ) -> None:
-    """E26"""
     reader.environment.setenv("SECRET", "canary")
     reader.environment.setenv("AWS_ACCESS_KEY_ID", "AKIACANARY")
     reader.environment.setenv("AWS_SECRET_ACCESS_KEY", "canary")
@@ -75,7 +74,6 @@ def test_the_login_has_its_own_place(
 
 
 def test_so_has_that_by_certificate(reader: Readers, certificates: Certificates) -> None:
-    """E26"""
     settings, expected = METHODS["cert"]
     with vault_running(certificates.mutual) as (server, url):
         server.put("flink/openai", {"api_key": "canary-value"})

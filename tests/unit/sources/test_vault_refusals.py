@@ -47,7 +47,7 @@ def kubernetes(vault: FakeVault, tmp_path: Path) -> dict[str, Any]:
 def test_another_wrapping_token_is_opened(
     vault: FakeVault, reader: Readers, wrapped: dict[str, Any], tmp_path: Path
 ) -> None:
-    """E24: the file holds the next one, when the secret_id of the first has ended."""
+    """The file holds a new wrapping token by the time that the first secret_id has ended."""
     opened = reader(auth=wrapped)
     assert opened.read(KV).fields
     vault.logins["approle", "role"].secret_ids.clear()
@@ -64,7 +64,6 @@ def test_another_wrapping_token_is_opened(
 def test_an_unwrapping_whose_answer_is_lost_is_no_theft(
     vault: FakeVault, reader: Readers, wrapped: dict[str, Any], tmp_path: Path, trouble: Trouble
 ) -> None:
-    """E24"""
     opened = reader(auth=wrapped)
     vault.fail(UNWRAP, trouble)
     with pytest.raises(SourceUnavailable):
@@ -83,7 +82,7 @@ def test_an_unwrapping_whose_answer_is_lost_is_no_theft(
 def test_an_unwrapping_that_was_not_done_is_done_later(
     vault: FakeVault, reader: Readers, wrapped: dict[str, Any], trouble: Trouble
 ) -> None:
-    """E24: the lookup before it tells that nobody opened it."""
+    """The lookup that comes first shows that nobody has opened it."""
     opened = reader(auth=wrapped, timeout="1s")
     vault.fail(UNWRAP, trouble)
     with pytest.raises(SourceUnavailable):
@@ -98,7 +97,6 @@ def test_an_unwrapping_that_was_not_done_is_done_later(
 def test_a_wrapping_that_is_answered_by_something_else(
     vault: FakeVault, reader: Readers, wrapped: dict[str, Any], answer: Reply, step: str
 ) -> None:
-    """E24"""
     vault.fail(f"POST /v1/sys/wrapping/{step}", answer, None)
     with pytest.raises(SourceError) as caught:
         reader(auth=wrapped).read(KV)
@@ -113,7 +111,6 @@ def test_a_wrapping_that_is_answered_by_something_else(
 def test_an_api_server_that_stays_down_is_asked_ever_less(
     vault: FakeVault, reader: Readers, kubernetes: dict[str, Any]
 ) -> None:
-    """E25"""
     vault.token_review_down = True
     opened = reader(auth=kubernetes)
     for _ in range(720):
@@ -129,7 +126,7 @@ def test_an_api_server_that_stays_down_is_asked_ever_less(
 def test_a_login_that_hangs_holds_up_those_who_wait_only_once(
     vault: FakeVault, reader: Readers, kubernetes: dict[str, Any]
 ) -> None:
-    """E14: twenty reads, one login, one timeout."""
+    """Twenty reads wait for one login and one timeout."""
     vault.fail(LOGIN, Trouble.HANG, None)
     opened = reader(auth=kubernetes, timeout="500ms")
     outcomes: list[type[SourceError]] = []
@@ -154,7 +151,7 @@ def test_a_login_that_hangs_holds_up_those_who_wait_only_once(
 async def test_the_end_of_the_process_does_not_wait_for_a_login(
     vault: FakeVault, reader: Readers, kubernetes: dict[str, Any]
 ) -> None:
-    """E28: whoever logs in holds the token for that long."""
+    """A login under way holds the lock for as long as it takes."""
     vault.fail(LOGIN, Trouble.HANG, None)
     opened = reader(auth=kubernetes, timeout="4s")
     failures: list[SourceError] = []
@@ -181,7 +178,6 @@ async def test_the_end_of_the_process_does_not_wait_for_a_login(
 def test_a_token_that_no_header_can_hold_is_not_shown(
     vault: FakeVault, reader: Readers, kubernetes: dict[str, Any]
 ) -> None:
-    """E27"""
     vault.logins["kubernetes", "rotator"].granted = {"client_token": "canary\ntoken"}
     with pytest.raises(LoginDenied, match="a character that no token has") as caught:
         reader(auth=kubernetes).read(KV)

@@ -39,7 +39,7 @@ def owner_of(opened: VaultReader) -> Owner:
 def test_a_token_that_is_dead_when_renewed_took_its_leases_along(
     vault: FakeVault, reader: Readers, approle: dict[str, Any], profile: Profile
 ) -> None:
-    """E29: a renewal that gets a 403."""
+    """Vault answers the renewal with 403."""
     vault.profile = profile
     opened = reader(auth=approle)
     opened.read(MADE)
@@ -56,7 +56,7 @@ def test_a_token_that_is_dead_when_renewed_took_its_leases_along(
 def test_a_token_that_may_not_look_after_itself_is_not_dead(
     vault: FakeVault, reader: Readers, approle: dict[str, Any], profile: Profile
 ) -> None:
-    """E15, E29: a 403 by policy says that the token lives, and its leases with it."""
+    """A 403 by policy means that the token lives, and so do its leases."""
     vault.profile = profile
     vault.policies["default"] = ()
     opened = reader(auth=approle)
@@ -80,7 +80,7 @@ def test_a_token_that_may_not_look_after_itself_is_not_dead(
 def test_a_configured_token_that_may_not_look_at_itself_says_so(
     vault: FakeVault, reader: Readers
 ) -> None:
-    """E15: it is valid, and good for reads."""
+    """The token is valid, and good for reads."""
     vault.policies["default"] = ()
     reader.token("reader")
     opened = reader()
@@ -93,7 +93,7 @@ def test_a_configured_token_that_may_not_look_at_itself_says_so(
 def test_a_server_that_is_back_before_the_end_finds_the_token_renewed(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E18: the pauses between tries fit into the time that is left."""
+    """The pauses between tries fit into the time that is left."""
     vault.logins["approle", "role"].ttl = 600
     opened = reader(auth=approle)
     lease = opened.read(MADE).lease
@@ -119,7 +119,7 @@ def test_a_server_that_is_back_before_the_end_finds_the_token_renewed(
 def test_a_server_that_fails_is_not_asked_at_every_turn(
     vault: FakeVault, reader: Readers, approle: dict[str, Any], what: Any
 ) -> None:
-    """E29: whether the token lives is asked once a minute, however it is answered."""
+    """Vault is asked once a minute whether the token lives, whatever it answers."""
     opened = reader(auth=approle)
     opened.read(MADE)
     first = owner_of(opened)
@@ -135,7 +135,6 @@ def test_a_server_that_fails_is_not_asked_at_every_turn(
 def test_a_renewal_that_tells_nothing_is_tried_again(
     vault: FakeVault, reader: Readers, approle: dict[str, Any], body: bytes
 ) -> None:
-    """E18"""
     opened = reader(auth=approle)
     opened.read(KV)
     vault.advance(2401)
@@ -155,12 +154,12 @@ def test_a_renewal_that_tells_nothing_is_tried_again(
 def test_a_lookup_that_tells_nothing_is_no_token_without_end(
     reader: Readers, vault: FakeVault, body: bytes
 ) -> None:
-    """E16: only `expire_time: null` says never."""
+    """Only `expire_time: null` means that a token never ends."""
     reader.token("reader", ttl=900)
     opened = reader()
     opened.read(KV)
     vault.fail(LOOKUP, Reply(200, body))
-    with pytest.raises(SourceUnavailable, match="tells nothing of its token"):
+    with pytest.raises(SourceUnavailable, match="says nothing about its token"):
         opened.keep_alive()
     assert owner_of(opened).lasts == pytest.approx(900, abs=5)
 
@@ -168,7 +167,7 @@ def test_a_lookup_that_tells_nothing_is_no_token_without_end(
 def test_a_configured_token_that_was_revoked_and_replaced(
     vault: FakeVault, reader: Readers, tmp_path: Path, approle: dict[str, Any]
 ) -> None:
-    """E29, E30: the one before is told to have ended, with its leases."""
+    """The owner says that the former token has ended, and its leases with it."""
     file = tmp_path / "token"
     first = vault.token("reader", ttl=86400)
     accessor = vault.tokens[first].accessor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_read_makes_a_user_and_its_lease(vault: FakeVault, reader: Readers) ->
 
 
 def test_a_batch_token_owns_nothing_that_could_be_named(vault: FakeVault, reader: Readers) -> None:
-    """E17: its leases end with it, and say so in their duration."""
+    """Its leases end with it, and their duration shows that."""
     reader.token("reader", kind="batch", ttl=120)
     lease = reader().read(MADE).lease
     assert lease is not None
@@ -72,7 +73,7 @@ REFUSALS: dict[str, tuple[Any, type[SourceError]]] = {
 def test_a_read_that_makes_something_is_one_request(
     vault: FakeVault, reader: Readers, name: str
 ) -> None:
-    """E35: whatever becomes of it; and the type says whether something may have been made."""
+    """This holds for any answer; the type says whether something may have been made."""
     what, kind = REFUSALS[name]
     vault.fail(CREDS, what)
     with pytest.raises(kind) as caught:
@@ -107,7 +108,6 @@ def test_what_comes_without_a_lease_is_none(vault: FakeVault, reader: Readers) -
 
 @pytest.mark.parametrize("duration", [0, 1, 10**12])
 def test_odd_durations(vault: FakeVault, reader: Readers, duration: int) -> None:
-    """E36"""
     body = f'{{"lease_id": "x", "lease_duration": {duration}, "renewable": false, "data": {{}}}}'
     vault.fail(CREDS, Reply(200, body.encode()))
     lease = reader().read(MADE).lease
@@ -146,8 +146,14 @@ def test_a_static_role_has_the_version_of_its_rotation(vault: FakeVault, reader:
     assert second.fields["password"] != first.fields["password"]
 
 
+def test_a_rotation_at_a_time_with_an_offset(vault: FakeVault, reader: Readers) -> None:
+    china = timezone(timedelta(hours=8))
+    vault.static_roles["database", "flink"].rotated = vault.now.astimezone(china)
+    assert reader().read(STATIC).changed_at == vault.now
+
+
 def test_a_static_role_that_is_rotated_by_hand(vault: FakeVault, reader: Readers) -> None:
-    """E39: out of schedule, and seen at the next look."""
+    """A rotation out of schedule is seen at the next look."""
     opened = reader()
     before = opened.probe(STATIC)
     vault.advance(60)
@@ -160,7 +166,7 @@ def test_a_static_role_that_is_rotated_by_hand(vault: FakeVault, reader: Readers
 def test_a_static_role_that_is_being_rotated_is_waited_for(
     vault: FakeVault, reader: Readers
 ) -> None:
-    """E38: ttl 0; its old password is no good any more."""
+    """Its ttl is 0, and its old password is no good any more."""
     role = vault.static_roles["database", "flink"]
     opened = reader(timeout="30s")
     old = opened.read(STATIC)
@@ -204,7 +210,7 @@ def test_a_path_that_makes_a_lease_unasked_gives_it_back_and_says_so(
 
 
 def test_a_token_whose_uses_are_counted_makes_no_leases(vault: FakeVault, reader: Readers) -> None:
-    """E21: with its last use all of them would end."""
+    """All leases would end with its last use."""
     reader.token("reader", uses=5)
     with pytest.raises(SourceDenied, match="limited number of uses"):
         reader().read(MADE)

@@ -41,7 +41,7 @@ def test_nobody_logs_in_to_keep_nothing_alive(vault: FakeVault, reader: Readers)
 def test_a_token_is_renewed_at_two_thirds(
     vault: FakeVault, reader: Readers, approle: dict[str, Any], by: str
 ) -> None:
-    """E16: by whoever comes first."""
+    """Whoever comes first renews it."""
     opened = reader(auth=approle)
     opened.read(KV)
     for _ in range(10):
@@ -63,7 +63,6 @@ def test_a_token_is_renewed_at_two_thirds(
 def test_a_renewal_that_meets_the_maximum_is_followed_by_a_login(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E18"""
     role(vault).token_explicit_max_ttl = 5000
     opened = reader(auth=approle)
     for _ in range(200):
@@ -79,7 +78,6 @@ def test_a_renewal_that_meets_the_maximum_is_followed_by_a_login(
 def test_a_renewal_that_is_refused_is_followed_by_a_login(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E18"""
     opened = reader(auth=approle)
     opened.read(KV)
     vault.advance(2500)
@@ -96,7 +94,6 @@ def test_a_renewal_that_is_refused_is_followed_by_a_login(
 def test_a_renewal_that_finds_no_one_is_tried_again_and_the_token_kept(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E18"""
     opened = reader(auth=approle)
     opened.read(KV)
     vault.advance(2500)
@@ -116,7 +113,6 @@ def test_a_renewal_that_finds_no_one_is_tried_again_and_the_token_kept(
 def test_a_token_that_cannot_be_renewed_is_not_tried(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E19"""
     role(vault).granted = {"renewable": False}
     opened = reader(auth=approle)
     for _ in range(10):
@@ -130,7 +126,7 @@ def test_a_token_that_cannot_be_renewed_is_not_tried(
 def test_a_batch_token_is_neither_renewed_nor_revoked(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E17: replaced at two thirds."""
+    """It is replaced at two thirds of its life."""
     role(vault).token_type = "batch"
     opened = reader(auth=approle)
     opened.read(KV)
@@ -160,7 +156,7 @@ def test_a_periodic_token_lives_for_ever(
 
 
 def test_counted_uses(vault: FakeVault, reader: Readers, approle: dict[str, Any]) -> None:
-    """E21: a new login before a request would find the last one gone."""
+    """There is a new login before a request would find that the last use is gone."""
     role(vault).token_num_uses = 3
     opened = reader(auth=approle)
     for _ in range(9):
@@ -170,7 +166,6 @@ def test_counted_uses(vault: FakeVault, reader: Readers, approle: dict[str, Any]
 
 
 def test_a_configured_token_whose_uses_are_over_says_so(vault: FakeVault, reader: Readers) -> None:
-    """E21"""
     reader.token("reader", uses=2)
     opened = reader()
     opened.read(KV)
@@ -183,7 +178,7 @@ def test_a_configured_token_whose_uses_are_over_says_so(vault: FakeVault, reader
 def test_a_policy_that_refuses_gets_one_login_a_minute(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E15: a token keeps the policies that it was made with; a new one has the new."""
+    """A token keeps the policies that it was made with, and a new token has the new ones."""
     role(vault).policies = ("elsewhere",)
     opened = reader(auth=approle)
     for _ in range(12):
@@ -199,7 +194,6 @@ def test_a_policy_that_refuses_gets_one_login_a_minute(
 def test_a_token_that_may_not_look_at_itself_is_no_storm_either(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E15"""
     vault.policies["default"] = ()
     role(vault).policies = ("elsewhere",)
     opened = reader(auth=approle)
@@ -213,7 +207,7 @@ def test_a_token_that_may_not_look_at_itself_is_no_storm_either(
 def test_a_revoked_token_takes_its_leases_along_and_that_is_told(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E29: within a minute of looking after it."""
+    """It is noticed within a minute."""
     opened = reader(auth=approle)
     opened.read(MADE)
     first = opened.keep_alive()
@@ -280,7 +274,7 @@ def test_a_configured_token_is_looked_up_once_and_renewed(
 
 
 def test_a_root_token_never_ends(vault: FakeVault, reader: Readers) -> None:
-    """E16: expire_time null."""
+    """Its expire_time is null."""
     opened = reader()
     opened.read(KV)
     owner = opened.keep_alive()
@@ -294,7 +288,6 @@ def test_a_root_token_never_ends(vault: FakeVault, reader: Readers) -> None:
 def test_a_token_in_a_file_that_changes_is_taken_at_once(
     vault: FakeVault, reader: Readers, tmp_path: Path
 ) -> None:
-    """E30"""
     file = tmp_path / "token"
     first = vault.token("reader", ttl=3600)
     file.write_text(first + "\n")
@@ -334,7 +327,6 @@ def test_a_configured_token_that_was_revoked_is_a_matter_for_a_person(
 def test_a_token_that_nobody_needs_is_given_back(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E28"""
     opened = reader(auth=approle)
     opened.read(KV)
     opened.close()
@@ -345,7 +337,7 @@ def test_a_token_that_nobody_needs_is_given_back(
 def test_a_token_that_leases_live_on_is_not(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
-    """E28: its leases would end with it."""
+    """Its leases would end with it."""
     opened = reader(auth=approle)
     opened.read(MADE)
     opened.close()
