@@ -2,7 +2,7 @@
 #   make demo    sets up, and runs the whole job in front of your eyes
 #   make test    sets up, and passes the tests
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint types contracts check lock dashboard setup image image-test sbom shipped screenshots clean
+.PHONY: help demo test coverage bench lint types contracts check lock dashboard setup image image-test sbom shipped screenshots clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ SHIPPED := dist/.shipped
 unexport VIRTUAL_ENV
 unexport PYTHONPATH
 
-help: ## what there is to make
+help: ## lists these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: setup ## the whole job: a secret changes, and is noticed, rolled out and verified
@@ -22,6 +22,12 @@ demo: setup ## the whole job: a secret changes, and is noticed, rolled out and v
 
 test: setup ## all tests; ends by naming what was skipped for want of a tool
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+coverage: setup ## whether unit tests reach enough of the core's lines and branches
+	@$(BIN)/coverage run -m pytest --quiet tests/unit/rotation \
+		--ignore tests/unit/rotation/test_random.py \
+		--ignore tests/unit/rotation/test_interruption.py $(ARGS)  # neither chance nor repetition counts
+	@$(BIN)/coverage report
 
 bench: setup shipped ## requests, wall time, memory and start-up, against their limits
 	@ROTATOR_BENCH_PYTHON=$(CURDIR)/$(SHIPPED)/bin/python $(BIN)/python -m tests.benchmarks $(ARGS)
@@ -73,12 +79,12 @@ sbom: setup shipped ## dist/rotator.cdx.json: what the image ships of Python, as
 	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 		--output-file dist/rotator.cdx.json $(SHIPPED)/bin/python
 
-# Without the tools of development: what else is installed costs memory too, since APScheduler reads
-# the entry points of all of it.
+# Without the development tools: APScheduler reads the entry points of everything that is installed,
+# which costs memory.
 shipped: setup
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(SHIPPED)
 	@$(UV) pip install --quiet --exact --compile-bytecode --python $(SHIPPED)/bin/python \
 		--constraint requirements.lock --build-constraint requirements.lock --editable '.[vault,aws,otel]'
 
-clean: ## all that was made here
+clean: ## removes everything that was made here
 	@rm -rf $(VENV) $(VENV)-uv .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build

@@ -57,6 +57,8 @@ class Cause(StrEnum):
     """The endpoint refuses the credential that was sent: the secret holds a bad value."""
     NOT_READY = "not_ready"
     """The credential was sent, and was not seen to work in time."""
+    DRIFT = "drift"
+    """Somebody else changes the connection while rotator does."""
     KEY = "key"
     """The API key that rotator itself has for the target is refused, or can't be read."""
     REFUSED = "refused"

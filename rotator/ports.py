@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from rotator.model.credential import AuthData, Credential
 from rotator.model.events import Event
 from rotator.model.lease import HeldLease, Owner
 from rotator.model.record import Record
+from rotator.model.rule import Rule
 from rotator.model.run import ActedOn, Outcome, Run, Settlement
 from rotator.model.secret import Grant, Probe, Secret, SecretRef
 from rotator.model.source import Finding, SourceState
@@ -119,56 +121,6 @@ class Source(Protocol):
     ) -> tuple[Finding, ...]:
         """Try what the configuration needs of the source, without making a credential."""
         ...
-
-
-class Ledger(Protocol):
-    """The durable record. Raises LedgerError and nothing else; returns once it is durable."""
-
-    def lock(self, rotation: str) -> AbstractAsyncContextManager[None]:
-        """Held for a run; raises RunInProgress where any process holds it. Freed by a crash."""
-        ...
-
-    async def begin(self, run: Run) -> None: ...
-
-    async def finish(self, run: Run) -> None: ...
-
-    async def records(self, target: str) -> Mapping[str, Record]:
-        """By name of the connection."""
-        ...
-
-    async def intend(self, record: Record) -> None:
-        """Before the request leaves. Keeps `verified_*` and `rotated_at` of what was there."""
-        ...
-
-    async def put(self, record: Record) -> None:
-        """The update was answered."""
-        ...
-
-    async def settle(self, record: Record | None, outcome: Outcome) -> None:
-        """The end of a connection's part in a run: its new state, if any, and the history."""
-        ...
-
-    async def records_of(self, rotation: str) -> tuple[Record, ...]:
-        """Those whose last update was of this rotation, on any target, configured or not."""
-        ...
-
-    async def leases(self, rotation: str | None = None) -> tuple[HeldLease, ...]:
-        """The oldest first."""
-        ...
-
-    async def keep_lease(self, lease: HeldLease, instead_of: str | None = None) -> None:
-        """Write it down as it is now, in place of another id if one is given."""
-        ...
-
-    async def drop_lease(self, lease_id: str) -> None: ...
-
-    async def seen(self, rotation: str, versions: Mapping[SecretRef, str]) -> None:
-        """Remember which version of each secret the rotation last acted on."""
-        ...
-
-    async def seen_versions(self, rotation: str) -> Mapping[SecretRef, str]: ...
-
-    async def keep_source(self, state: SourceState) -> None: ...
 
 
 ConnectionKey = tuple[str, str]
@@ -298,3 +250,22 @@ class Observer(Protocol):
 
 Tell = Callable[[int, str, str], None]
 """Takes a level, the name of an event, and words for people. It is called in any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """All that runs of one configuration work with, as the composition root built it."""
+
+    rules: Mapping[str, Rule]
+    """By name of the rotation."""
+    targets: Mapping[str, Target]
+    sources: Mapping[str, Source]
+    ledger: RunLedger
+    clock: Clock
+    observe: Observer
+    fingerprint: Callable[[Mapping[str, str]], str]
+    """Keyed: without the key, nobody can try out values against the ledger."""
+    scheduled_since: Callable[[str, datetime, datetime], bool]
+    """Whether cron was due for a rotation after the first moment, up to the second."""
+    adopt_unknown: bool = False
+    """Whether a usable connection that is not on record is taken as it is."""

@@ -30,6 +30,11 @@ _REMEDIES = {
         "look at the connection's endpoint, and at verify.timeout of {rotation}: `rotator "
         "status` shows where it stands. Then: {again}"
     ),
+    Cause.DRIFT: (
+        "find out who else updates the connection. If nobody does, and its version moves as its "
+        "phase settles, set verify.settled_version of "
+        "{rotation}. Then: {again}"
+    ),
     Cause.KEY: (
         "check auth of the target: its key is refused, or can't be had; `rotator check --online` "
         "says whether another works. Then: {again}"

@@ -14,13 +14,14 @@ from rotator.cli.opening import opened
 from rotator.config.models import Config
 from rotator.config.references import secret_references
 from rotator.coordination.lead_once import examine
-from rotator.errors import CredentialInvalid, PlanRefused, RotatorError, SourceError
+from rotator.errors import RotatorError, SourceError
 from rotator.model.connection import Connection
 from rotator.model.secret import SecretRef
 from rotator.model.source import Finding
 from rotator.notify.examine import examine as examine_webhook
+from rotator.ports import RunContext
 from rotator.rotation import match
-from rotator.rotation.context import RunContext
+from rotator.rotation.listing import secret_refs
 from rotator.rotation.survey import Survey, survey
 
 
@@ -49,10 +50,10 @@ Connections = Mapping[str, tuple[Connection, ...] | RotatorError]
 
 async def check_configured(config: Config) -> list[Check]:
     async with opened(config) as context:
-        return await check_online(context)
+        return await check_online(config, context)
 
 
-async def check_online(context: RunContext) -> list[Check]:
+async def check_online(config: Config, context: RunContext) -> list[Check]:
     """Check sources side by side, so that one that hangs delays no other."""
     listed = await _listed(context)
     checks = [
@@ -61,19 +62,19 @@ async def check_online(context: RunContext) -> list[Check]:
         else _check(f"target {name}", f"list connections ({len(answer)})")
         for name, answer in listed.items()
     ]
-    refs = {name: _refs(context.config, name, listed) for name in context.sources}
-    watched = {name: _watched(context.config, refs[name]) for name in context.sources}
+    refs = {name: _refs(config, context, name, listed) for name in context.sources}
+    watched = {name: _watched(config, refs[name]) for name in context.sources}
     found = await asyncio.gather(
         *(_examined(context, name, refs[name], watched[name]) for name in context.sources)
     )
     for name, findings in zip(context.sources, found, strict=True):
         checks += [_of_finding(f"source {name}", finding) for finding in findings]
     failing = {check.place for check in checks if check.fails}
-    for name in context.config.rotations:
+    for name in context.rules:
         checks.append(await _rotation(context, name, failing))
-    for finding in await examine(context.config.coordination):
+    for finding in await examine(config.coordination):
         checks.append(_of_finding("coordination", finding))
-    for index, webhook in enumerate(context.config.notify):
+    for index, webhook in enumerate(config.notify):
         key = f"notify[{index}]"
         checks += [_of_finding(key, finding) for finding in examine_webhook(webhook, key)]
     return checks
@@ -115,24 +116,20 @@ async def _examined(
         return (Finding("log in", error.message),)
 
 
-def _refs(config: Config, source: str, listed: Connections) -> list[SecretRef]:
+def _refs(config: Config, context: RunContext, source: str, listed: Connections) -> list[SecretRef]:
     """The secrets of all connections that match, and those that settings refer to; each once."""
     found: dict[SecretRef, None] = {}
-    for name, rule in config.rotations.items():
+    for rule in context.rules.values():
         if rule.secret.source != source:
             continue
         for target in rule.targets:
             connections = listed[target]
             if isinstance(connections, RotatorError):
                 continue
-            environment = config.targets[target].environment
-            for connection in connections:
-                if match.matches(rule.match, connection):
-                    try:
-                        ref = match.secret_of(rule.secret, name, connection, environment)
-                    except CredentialInvalid:
-                        continue  # the rotation's own check says so
-                    found[ref] = None
+            matched = [each for each in connections if match.matches(rule.matching, each)]
+            # What can't be told of a connection, the rotation's own check says.
+            refs = secret_refs(context, rule, matched).values()
+            found |= dict.fromkeys(ref for ref in refs if isinstance(ref, SecretRef))
     for place in secret_references(config):
         secret = place.secret
         if secret.source == source:
@@ -149,7 +146,7 @@ def _watched(config: Config, refs: list[SecretRef]) -> list[SecretRef]:
 
 async def _rotation(context: RunContext, name: str, failing: set[str]) -> Check:
     place = f"rotation {name}"
-    rule = context.config.rotations[name]
+    rule = context.rules[name]
     targets = {f"target {target}" for target in rule.targets}
     if targets <= failing:
         return _check(place, "plan", _see(targets))  # the targets were asked already
@@ -162,7 +159,7 @@ async def _rotation(context: RunContext, name: str, failing: set[str]) -> Check:
     problems = list(dict.fromkeys(_problems(context, seen)))
     source = f"source {rule.secret.source}"
     of_source = [problem for problem in problems if problem.startswith(source)]
-    if source in failing and (of_source or rule.secret.dynamic):
+    if source in failing and (of_source or rule.secret.lease):
         # The source's own check has said it. And the plan asks nothing of a source that makes
         # credentials.
         problems = [problem for problem in problems if problem not in of_source]
@@ -171,14 +168,11 @@ async def _rotation(context: RunContext, name: str, failing: set[str]) -> Check:
 
 
 def _problems(context: RunContext, seen: Survey) -> Iterator[str]:
-    yield from (str(error) for error in seen.failures.values())
+    yield from (str(error) for error in seen.listing.failures.values())
     if seen.plan.invalid:
         yield from (change.reason for change in seen.plan.invalid)
-        return
-    try:
-        seen.plan.refuse_if_unsafe(context.config.rotations[seen.plan.rotation])
-    except PlanRefused as refused:
-        yield str(refused)
+    else:
+        yield from seen.plan.problems(context.rules[seen.plan.rotation])
 
 
 def _see(places: set[str]) -> str:

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 from rotator.clock import SystemClock
 from rotator.config.models import Config
 from rotator.daemon.compose import SourcePool, fan_out, open_context, open_ledger
-from rotator.ports import Observer
-from rotator.rotation.context import RunContext
+from rotator.ports import Observer, RunContext
 
 
 @asynccontextmanager

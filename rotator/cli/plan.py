@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from rotator.cli.filter import no_such_connection
 from rotator.cli.opening import opened
 from rotator.config.models import Config
-from rotator.errors import NothingMatches, PlanRefused
+from rotator.errors import NothingMatches
 from rotator.model.plan import Change
+from rotator.model.rule import Rule
 from rotator.rotation.survey import Survey, survey
 
 
@@ -44,29 +45,23 @@ async def plan_now(
     unmatched = [] if only is None else _unmatched(surveys, only)
     if unmatched and len(unmatched) == len(surveys):
         raise no_such_connection(unmatched)
-    return [_planned(seen, config, filtered=only is not None) for seen in surveys]
+    return [
+        _planned(seen, context.rules[seen.plan.rotation], filtered=only is not None)
+        for seen in surveys
+    ]
 
 
 def _unmatched(surveys: Iterable[Survey], only: str) -> list[NothingMatches]:
-    found = []
-    for seen in surveys:
-        if not seen.plan.changes and not seen.failures:
-            connections = (each for listed in seen.listed.values() for each in listed)
-            found.append(NothingMatches(seen.plan.rotation, only, (c.name for c in connections)))
-    return found
+    return [
+        NothingMatches(seen.plan.rotation, only, (c.name for c in seen.listing.connections))
+        for seen in surveys
+        if not seen.plan.changes and not seen.listing.failures
+    ]
 
 
-def _planned(seen: Survey, config: Config, *, filtered: bool) -> PlannedRotation:
+def _planned(seen: Survey, rule: Rule, *, filtered: bool) -> PlannedRotation:
     plan = seen.plan
-    problems = tuple(_problems(seen, config, filtered=filtered))
+    problems = tuple(str(error) for error in seen.listing.failures.values())
+    if plan.changes or not filtered:  # else it would not run, so it has nothing to refuse
+        problems += plan.problems(rule)
     return PlannedRotation(plan.rotation, plan.changes, plan.pending, problems)
-
-
-def _problems(seen: Survey, config: Config, *, filtered: bool) -> Iterable[str]:
-    yield from (str(error) for error in seen.failures.values())
-    if filtered and not seen.plan.changes:
-        return  # it would not run, so it has nothing to refuse
-    try:
-        seen.plan.refuse_if_unsafe(config.rotations[seen.plan.rotation])
-    except PlanRefused as refused:
-        yield str(refused)

@@ -29,7 +29,7 @@ from rotator.rotation.run import Order, execute, new_run
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedRun:
+class RotateReport:
     """A run, the outcomes of its connections, and what to do about it."""
 
     run: Run
@@ -51,15 +51,15 @@ class _Collected:
         if isinstance(event, RunFinished):
             self.causes[event.run.id] = event.cause
 
-    def finished(self, run: Run) -> FinishedRun:
+    def finished(self, run: Run) -> RotateReport:
         cause = self.causes[run.id]
         what = remedy(cause, run.rotation) if cause is not None else None
-        return FinishedRun(run, tuple(self.outcomes.get(run.id, ())), what)
+        return RotateReport(run, tuple(self.outcomes.get(run.id, ())), what)
 
 
 async def rotate_now(
     config: Config, names: Sequence[str], *, only: str | None, force: bool
-) -> list[FinishedRun]:
+) -> list[RotateReport]:
     """The runs of these rotations; one that can't start doesn't keep the others from running.
 
     Raises NotLeading where another process leads, and NoSuchConnection where `only` matches no
@@ -70,7 +70,7 @@ async def rotate_now(
         return await _rotated(config, orders, term)
 
 
-async def _rotated(config: Config, orders: Sequence[Order], term: Term) -> list[FinishedRun]:
+async def _rotated(config: Config, orders: Sequence[Order], term: Term) -> list[RotateReport]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, term.set)

@@ -221,6 +221,7 @@ def run_row(run: Run, outcomes: Iterable[Outcome] = ()) -> Row:
 
 
 def claimed_by(config: Config, target: str, connection: Connection) -> tuple[str, ...]:
+    from rotator.config.rules import rules
     from rotator.rotation.match import claimants
 
-    return claimants(config.rotations, target, connection)
+    return claimants(rules(config), target, connection)

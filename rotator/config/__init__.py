@@ -1,2 +1,2 @@
-"""YAML → frozen Config. `models` holds the values; `load` reads them and reports all problems at
+"""Reads YAML into a frozen Config: `models` has the values, and `load` reports all problems at
 once."""

@@ -28,7 +28,7 @@ def _whole_seconds(duration: timedelta) -> timedelta:
 
 
 class NoCoordination(Section):
-    """This process is the only one. It asks nobody."""
+    """This process is the only one, and asks nobody."""
 
     kind: Literal["none"] = "none"
 

@@ -1,4 +1,4 @@
-"""Errors of pydantic → problems in plain words, with their lines and without the values."""
+"""Turns errors of pydantic into problems in plain words, with their lines and without values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rotator.config.models import Config, RotationConfig, SecretConfig
 from rotator.config.yaml import Document, Place
 
 ENVIRONMENT = {"tracing": "OTEL_EXPORTER_OTLP_ENDPOINT"}
-"""What others write into their configuration → the environment variable that rotator reads."""
+"""A key that people expect here → the environment variable that rotator reads instead."""
 ELSEWHERE: Mapping[type[BaseModel], Mapping[str, str]] = {
     RotationConfig: dict.fromkeys(SecretConfig.model_fields, "secret"),
 }
-"""Keys that are right one section deeper → where they belong."""
+"""Section → its keys that belong one section deeper, and where."""
 
 _MAPPING = "must be a mapping (key: value)"
 _NOTHING = "has no value; write one, or leave the key out"
@@ -68,7 +68,7 @@ def _explained(document: Document, error: ErrorDetails) -> tuple[Place, str]:
         return place, _unknown(str(place[-1]), place[:-1], tags)
     if kind == "choice":
         return _choice(document, place, context)
-    if place[-1:] == ("[key]",):  # of a key itself, rather than of what stands under it
+    if place[-1:] == ("[key]",):  # the error is about the key itself, not about its value
         place = place[:-1]
     if kind == "literal_error":
         choices = _QUOTED.findall(str(context["expected"]))

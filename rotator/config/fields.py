@@ -1,7 +1,7 @@
 """The types that sections are made of: durations, addresses, names, choices.
 
-A message that starts with `not supported yet` is about a word of the interface that this version
-lacks. It is refused, never ignored.
+A message that starts with `not supported yet` is about a word that a later version will take. It is
+refused, and never ignored.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _positive(value: timedelta) -> timedelta:
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 
 
-# Text. Patterns are Rust's, as pydantic applies them; WORDS says to people what they ask for.
+# Text. The patterns are Rust's, as pydantic applies them. WORDS explains each to people.
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -159,7 +159,7 @@ def _base_url(url: str) -> str:
 
 
 def is_webhook_url(url: str) -> bool:
-    """Whether a webhook may have this URL: not with a user or a password, say."""
+    """Whether a webhook may have this URL. One with a user or a password may not."""
     match = _WEBHOOK.fullmatch(url)
     return match is not None and int(match["port"] or "443") <= 65535
 
@@ -219,7 +219,7 @@ def _template(path: str) -> str:
 
 def _no_template(path: str) -> str:
     if "{" in path or "}" in path:
-        raise PydanticCustomError("template", "no braces here: this value is of no connection")
+        raise PydanticCustomError("template", "no braces here: this value is for no connection")
     return path
 
 
@@ -260,7 +260,7 @@ Cron = Annotated[str, AfterValidator(_cron)]
 
 
 def later(*words: str, instead: str = "") -> BeforeValidator:
-    """Refuses words of the interface that belong to a later version."""
+    """Refuse words that only a later version takes."""
 
     def check(value: object) -> object:
         if isinstance(value, str) and value in words:

@@ -1,4 +1,5 @@
-"""A file → Config, or all of its problems at once, each with a line and a remedy."""
+"""Reads a file into a Config, or reports all of its problems at once, each with a line and a
+remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ _OF_KINDS = {
     "version": ("vault", "aws-secrets-manager"),
     "stage": ("aws-secrets-manager",),
 }
-"""Keys of a secret that only some kinds of source have."""
+"""The keys of a secret that only some kinds of source have."""
 
 
 def _is_number(version: object) -> bool:
@@ -53,7 +54,7 @@ def load(path: Path) -> Config:
     return config
 
 
-# What no single section can know. It is checked even if other sections are wrong.
+# Checks that no single section can make. They run even if other sections are wrong.
 
 
 def _check_targets(document: Document) -> None:

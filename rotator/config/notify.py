@@ -1,4 +1,4 @@
-"""Whom the daemon notifies of failures, over HTTP."""
+"""The webhooks that the daemon notifies of failures."""
 
 from __future__ import annotations
 

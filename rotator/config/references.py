@@ -1,5 +1,5 @@
-"""Where a secret is found, never the secret itself; and the values of `{env: …}` and `{file:
-…}`."""
+"""References to secrets: `{env: …}`, `{file: …}` and `{secret: …}`, and the values of the first
+two."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SecretField(Section):
         if makes(self.engine, self.path):
             raise PydanticCustomError(
                 "lease",
-                "is made anew at every read, and can't be a setting; use static-creds or kv",
+                "is made new at every read, and can't be a setting; use static-creds or kv",
                 {"at": "path"},
             )
         return self
@@ -150,7 +150,7 @@ def _content(path: Path, place: str) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Opens a file without waiting, as opening a pipe that nobody writes to would hang."""
+    """Open a file without waiting: opening a pipe that nobody writes to would hang."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

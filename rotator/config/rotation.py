@@ -146,6 +146,9 @@ class Verify(Section):
     """Between two looks."""
     stable: Positive = 2
     """Looks in a row, one interval apart, that must show READY before it counts; 1: the first."""
+    settled_version: Flag = False
+    """Whether the target gives a connection another resource version when its phase settles. Then
+    one version after that of the update is not taken for somebody else's write."""
     statements: Annotated[Literal["off"], later("warn", "require")] = "off"
 
 

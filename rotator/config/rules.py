@@ -1,4 +1,4 @@
-"""The configuration's rotations → the rules that the core reads. The only place that does this."""
+"""Turns the configuration's rotations into the rules that the core reads. Nothing else does."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def rule(name: str, rotation: RotationConfig) -> Rule:
             timeout=rotation.verify.timeout.total_seconds(),
             interval=rotation.verify.interval.total_seconds(),
             stable=rotation.verify.stable,
+            settled_version=rotation.verify.settled_version,
         ),
         reapply_drift=rotation.on_drift == "reapply",
     )

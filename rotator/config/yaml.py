@@ -39,8 +39,7 @@ class Document:
         self._places.add(place)
 
     def knows(self, place: Place) -> bool:
-        """Whether there is a problem at this place already, so that nothing more needs to be
-        said."""
+        """Whether there is a problem at this place already, so that another adds nothing."""
         return place in self._places
 
     def at(self, place: Place) -> Any:
@@ -140,11 +139,11 @@ _SYNTAX = {
     "anchor": "a value that starts with * or & must be in quotes; anchors are not supported",
     "tag": "a value that starts with ! must be in quotes; tags are not supported",
     "directive": "no value starts with %; put the value in quotes",
-    "mapping values are not allowed": "a second colon; put the value in quotes, or mend the indent",
+    "mapping values are not allowed": "a second colon; put the value in quotes, or fix the indent",
     "expected ':'": "a key without its colon",
-    "escape": "no escape in double quotes looks so; in single quotes, a backslash is a backslash",
+    "escape": "an unknown escape in double quotes; in single quotes, a backslash is a backslash",
     "end of stream": "quotes that are opened here and never closed",
-    "expected <block end>": "doesn't fit the lines above; mend the indent",
+    "expected <block end>": "doesn't fit the lines above; fix the indent",
     "',' or": "a bracket that is not closed, or a missing comma",
 }
 """Part of what PyYAML says → what it means. PyYAML's own words can repeat text of the file."""
@@ -155,7 +154,7 @@ def _in_plain_words(error: yaml.MarkedYAMLError) -> str:
     for part, meaning in _SYNTAX.items():
         if part in said:
             return f"not YAML: {meaning}"
-    return "not YAML; mend this line or the one above it"
+    return "not YAML; fix this line or the one above it"
 
 
 def _line(error: yaml.MarkedYAMLError) -> int:
@@ -171,7 +170,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @dataclass(slots=True)
 class _Builder:
-    """Nodes → plain values. What is refused becomes None, with a problem at its place."""
+    """Turns nodes into plain values. What is refused becomes None, with a problem at its place."""
 
     loader: _StrictLoader
     document: Document

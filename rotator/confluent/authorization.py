@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
+    """The value of one header, which no repr shows."""
+
     header: str = field(repr=False)
 
 

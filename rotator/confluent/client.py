@@ -33,16 +33,17 @@ from rotator.ports import Clock, Observer
 __all__ = ["Authorize", "FlinkTarget"]
 
 PAGE_SIZE = 100
-"""The most that the API gives."""
+"""The largest page that the API gives."""
 MOST_PAGES = 1000
 MOST_ODD_ANSWERS = 5
-"""A proxy's page may come once; one that keeps coming is a wrong address."""
+"""Answers in a row that are not the API's. A proxy may answer once with a page of its own; if it
+goes on, the address is wrong."""
 
 T = TypeVar("T")
 
 
 class FlinkTarget:
-    """Fits the core's Target; its requests raise TargetError and nothing else."""
+    """Implements the core's Target. Its requests raise TargetError and nothing else."""
 
     def __init__(
         self,
@@ -53,9 +54,9 @@ class FlinkTarget:
         clock: Clock,
         may_write: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`authorize` looks the key up anew; it is asked at the start, and after a 401.
+        """`authorize` looks up the key. It is called at the start, and again after a 401.
 
-        `may_write` is asked at the very moment at which an update would leave.
+        `may_write` is called at the very moment at which an update would leave.
         """
         self._name = name
         self._settings = settings
@@ -109,8 +110,8 @@ class FlinkTarget:
         return tuple(found.values())
 
     async def look(self, names: Collection[str]) -> Mapping[str, Connection]:
-        """Reads the pages on which the names were last seen, all at once; for those that moved,
-        the whole list; and asks by name for those that are still missing."""
+        """Read the pages on which the names were last seen, all at once. If some have moved, read
+        the whole list. Ask by name for those that are still missing."""
         wanted = set(names)
         found: dict[str, Connection] = {}
         known = self._pages.pages(wanted)
@@ -147,7 +148,7 @@ class FlinkTarget:
         return found
 
     async def _one(self, name: str) -> Connection | None:
-        """None where the target says that it doesn't exist."""
+        """The connection; None where the target says that it doesn't exist."""
         what = f"reading connection {name}"
 
         def read(answer: HttpAnswer) -> Connection | None:
@@ -160,7 +161,7 @@ class FlinkTarget:
         return await self._read(self._address(name), f"connection {name}", read)
 
     async def _read(self, path: str, what: str, read: Callable[[HttpAnswer], T]) -> T:
-        """`read` raises Malformed for an answer that isn't the API's; then it is asked again."""
+        """Ask until `read` takes the answer. It raises Malformed for one that isn't the API's."""
         async for attempt in self._requests.attempts():
             with attempt:
                 answer = await self._requests.ask("GET", path)
@@ -188,7 +189,7 @@ class FlinkTarget:
         raise AssertionError("tenacity returns or raises")
 
     async def _send_update(self, connection: Connection, credential: Credential) -> HttpAnswer:
-        """In the form that the target takes; in another one after a 400 or 405 that asks for it."""
+        """Send in the form that the target takes, or in another one after a 400 or 405."""
         versioned = connection.resource_version is not None
         tried: tuple[UpdateForm, ...] = ()
         form: UpdateForm | None = self._forms.first(self._clock.monotonic())
@@ -214,7 +215,7 @@ class FlinkTarget:
 
 
 async def _all(reads: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All at once; where one fails, the others are given up."""
+    """Run all at once. Where one fails, the others are cancelled."""
     tasks = [asyncio.ensure_future(read) for read in reads]
     try:
         return await asyncio.gather(*tasks)

@@ -1,6 +1,6 @@
-"""What the sql/v1 API says, and how it is asked: pure parsing and building.
+"""Parses answers of the sql/v1 API, and builds its requests. Pure.
 
-Liberal in what is accepted, for the contract, the documentation and the clients disagree.
+It is liberal in what it accepts, since the contract, the documentation and the clients disagree.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from rotator.model.credential import Credential
 
 
 class Malformed(Exception):
-    """Not what the API answers. The text says what is odd, and repeats nothing of it."""
+    """An answer that is not the API's. The text says what is odd, and repeats nothing of it."""
 
 
 class Foreign(Malformed):
-    """It leads away from the target, so it isn't followed, however often it comes."""
+    """A next page that leads away from the target. It is not followed, and not asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
+    """One page of the list."""
+
     connections: tuple[Connection, ...]
     next: str | None
-    """A path with its query, on the target's own origin."""
+    """The path of the next page with its query, on the target's own origin."""
 
 
 def collection_path(organization: str, environment: str) -> str:
@@ -41,7 +43,8 @@ def collection_path(organization: str, environment: str) -> str:
 
 
 def page(target: str, base: str, body: bytes) -> Page:
-    """Raises Malformed, also where `next` leaves the target's own scheme, host and port."""
+    """Parse a page. Raises Malformed, also where `next` leaves the target's own scheme, host and
+    port."""
     document = _json(body)
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(data, list):
@@ -54,7 +57,7 @@ def page(target: str, base: str, body: bytes) -> Page:
 
 
 def one_connection(target: str, name: str, body: bytes) -> Connection:
-    """Raises Malformed, also where the body is another connection."""
+    """Parse one connection. Raises Malformed, also where the body is another connection."""
     found = connection(target, _json(body))
     if found.name != name:
         raise Malformed("not the connection that was asked for")
@@ -62,7 +65,7 @@ def one_connection(target: str, name: str, body: bytes) -> Connection:
 
 
 def connection(target: str, item: object) -> Connection:
-    """Raises Malformed."""
+    """Parse one item of a list. Raises Malformed."""
     outer = _mapping(item)
     metadata, spec = _mapping(outer.get("metadata")), _mapping(outer.get("spec"))
     status = _mapping(outer.get("status"))
@@ -99,7 +102,7 @@ def says_missing(body: bytes) -> bool:
 
 
 def update_document(connection: Connection, credential: Credential) -> bytes:
-    """For a PUT. auth_data.data is replaced whole, and is itself JSON in a string."""
+    """The body of a PUT. It replaces auth_data.data, JSON in a string, as a whole."""
     document: dict[str, Any] = {
         "name": connection.name,
         "spec": {
@@ -114,7 +117,7 @@ def update_document(connection: Connection, credential: Credential) -> bytes:
 
 
 def patch_document(credential: Credential, resource_version: str | None) -> bytes:
-    """For a PATCH: the credential, and the version that it replaces where one is given."""
+    """The body of a PATCH: the credential, and the version that it replaces where one is given."""
     document: dict[str, Any] = {"spec": {"auth_data": _auth_data(credential)}}
     if resource_version is not None:
         document["metadata"] = {"resource_version": resource_version}
@@ -122,9 +125,9 @@ def patch_document(credential: Credential, resource_version: str | None) -> byte
 
 
 def version_in_answer(connection: Connection, body: bytes) -> str | None:
-    """The new resource version, where a 200 to an update has a body; it may have none.
+    """The new resource version; None where the answer to an update doesn't tell it.
 
-    Raises Malformed where the body is not this connection: then somebody else may have answered.
+    Raises Malformed where the body is not this connection: then something else may have answered.
     """
     if not body.strip():
         return None
@@ -135,10 +138,10 @@ def version_in_answer(connection: Connection, body: bytes) -> str | None:
 
 
 def complaint(body: bytes, credential: Credential | None = None, most: int = 300) -> str:
-    """What an error says of itself, in one line; empty where it has none of the known shapes.
+    """The message of an error, in one line; empty where it has none of the known shapes.
 
-    Without the values of the credential that was sent: taken out first, for a text that is cut or
-    flattened may keep half of one.
+    The values of the credential that was sent are taken out first: after the text is cut or
+    flattened, half of one could remain.
     """
     try:
         document = _mapping(_json(body))

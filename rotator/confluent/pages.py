@@ -1,4 +1,4 @@
-"""Where connections were last seen: which page of the list holds which of them."""
+"""Remembers on which page of the list each connection was last seen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PageIndex:
         self._names_on: dict[str, set[str]] = {}
 
     def pages(self, names: Iterable[str]) -> set[str]:
-        """The pages of those names that were seen."""
+        """The pages on which these names were last seen."""
         return {self._page_of[name] for name in names if name in self._page_of}
 
     def saw(self, path: str, names: Iterable[str]) -> None:

@@ -14,5 +14,5 @@ _CONDITIONS = {
 
 
 def condition(phase: str) -> Condition:
-    """UNSETTLED where the phase is not known: the set of phases is open."""
+    """What a phase means. An unknown phase is UNSETTLED, since the set of phases is open."""
     return _CONDITIONS.get(phase, Condition.UNSETTLED)

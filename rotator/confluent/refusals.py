@@ -1,4 +1,4 @@
-"""What an answer that is no success means: an error of the tree that says what happens next."""
+"""Turns an answer that is no success into the error that says what happens next."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rotator.model.credential import Credential
 
 _HTML = "it answers HTML, not the API; is its url right, is a proxy in between?"
 _REMEDIES = {
-    400: "it takes the request for wrong",
+    400: "it says that the request is wrong",
     401: "it doesn't know the key; check auth, and that a Flink key is of this region",
     403: "the key may not do this; it needs FlinkAdmin, EnvironmentAdmin or OrganizationAdmin",
     404: "not found; check organization, environment and the region in url",
@@ -27,7 +27,7 @@ _REMEDIES = {
 def refusal(
     target: str, what: str, answer: HttpAnswer, credential: Credential | None = None
 ) -> TargetError:
-    """For a clear no to anything. `credential` is what was sent, and may be echoed."""
+    """The error for a clear no. `credential` is what was sent, and what the answer may echo."""
     said = complaint(answer.body, credential)
     words = _REMEDIES.get(answer.status, "refused")
     if 300 <= answer.status < 400:
@@ -47,7 +47,7 @@ def refusal(
 def odd_answer(
     target: str, what: str, odd: Malformed, answer: HttpAnswer, *, final: bool
 ) -> TargetError:
-    """For a read whose answer is not the API's. It is read again, unless it is the `final` one."""
+    """The error for a read whose answer is not the API's. It is read again unless it is `final`."""
     words = _HTML if answer.is_html else f"{what} is not as the API's: {odd}"
     kind = TargetRefused if final or isinstance(odd, Foreign) else TargetUnavailable
     return kind(target, words, status=answer.status, request_id=answer.request_id)
@@ -56,7 +56,7 @@ def odd_answer(
 def update_error(
     target: str, what: str, answer: HttpAnswer, credential: Credential
 ) -> TargetError | None:
-    """For the answer to an update; None where it is a success by its status."""
+    """The error for the answer to an update; None where its status is a success."""
     if answer.status in {409, 412}:
         return UpdateConflict(
             target,
@@ -77,7 +77,7 @@ def update_error(
 
 
 def odd_update(target: str, what: str, odd: Malformed, answer: HttpAnswer) -> TargetError:
-    """For a success by its status whose body is not the API's."""
+    """The error for an answer whose status is a success, and whose body is not the API's."""
     said = "HTML, not the API's" if answer.is_html else str(odd)
     return UpdateUncertain(
         target,

@@ -1,4 +1,4 @@
-"""The requests to one target: at its pace, with its key, tried again where nothing was taken."""
+"""Sends requests to one target: at its pace, with its key, and again where nothing was applied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rotator import __version__
 from rotator.confluent.authorization import Authorization
 from rotator.confluent.settings import TargetSettings
 from rotator.confluent.throttle import Throttle
-from rotator.confluent.transport import HttpAnswer, Transport, TransportError, Withheld
+from rotator.confluent.transport import HttpAnswer, RequestWithheld, Transport, TransportError
 from rotator.errors import (
     KeyRefused,
     TargetUnavailable,
@@ -29,15 +29,15 @@ from rotator.model.events import RequestAnswered
 from rotator.ports import Clock, Observer
 
 PATIENCE = 20.0
-"""Seconds that one request is tried again, before the target counts as unavailable."""
+"""Seconds for which a request is tried again before the target counts as unavailable."""
 COMPARED_EVERY = 30.0
-"""Seconds between two looks at the target's clock."""
+"""Seconds between two comparisons with the target's clock."""
 
 Authorize = Callable[[], Awaitable[Authorization]]
 
 
 class Requests:
-    """Raises TargetError and nothing else."""
+    """The requests of one target. They raise TargetError and nothing else."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Requests:
         await self._transport.aclose()
 
     def attempts(self) -> AsyncRetrying:
-        """Capped exponential backoff with jitter, for what surely changed nothing."""
+        """Capped exponential backoff with jitter, for requests that certainly changed nothing."""
         return AsyncRetrying(
             sleep=self._clock.sleep,
             stop=stop_after_delay(PATIENCE),
@@ -86,7 +86,7 @@ class Requests:
         content: bytes | None = None,
         content_type: str = "application/json",
     ) -> HttpAnswer:
-        """One answer that is neither a 429, nor a 401 that a fresh key could cure."""
+        """Ask once, and once more where the key was replaced. Never answers with a 429."""
         used = await self._present_key()
         answer = await self._once(method, path, content, content_type, used)
         if answer.status == 401:
@@ -126,7 +126,7 @@ class Requests:
                     content_type=content_type,
                     may_leave=None if method == "GET" else self._may_write,
                 )
-            except Withheld:
+            except RequestWithheld:
                 self._throttle.lost()
                 raise UpdateWithheld(
                     self._name, "not sent: this process may not write any more"
@@ -162,7 +162,7 @@ class Requests:
         return await self._fresh_key(None)
 
     async def _fresh_key(self, used: Authorization | None) -> Authorization:
-        """Looked up once, however many requests were refused with the same key."""
+        """Look the key up once, however many requests were refused with the same key."""
         async with self._key_lock:
             if self._authorization == used or self._authorization is None:
                 try:

@@ -1,4 +1,4 @@
-"""What a target needs to know of its environment, apart from the key."""
+"""The settings of a target, without its key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TargetSettings:
     concurrency: int = 16
     """Requests in flight."""
     requests_per_second: float = 50
-    """A ceiling; answers of 429 and X-RateLimit headers lower it further."""
+    """A ceiling. Answers of 429 and X-RateLimit headers lower it further."""
     timeout: float = 30.0
     """Seconds, for the whole of one request."""
     ca_file: Path | None = None

@@ -1,8 +1,8 @@
-"""How fast one target may be asked. One throttle for all of its requests.
+"""Limits how fast one target is asked. All of its requests share one throttle.
 
 `Pace` decides, with time as an argument; `Throttle` waits. Three things hold a request back: the
-configured ceiling, what the server says is left (X-RateLimit-*, Retry-After), and, where it only
-says 429, a rate learned from what it answered.
+configured ceiling, what the server says is left (X-RateLimit-*, Retry-After), and, where it says
+no more than 429, a rate learned from how many requests it answered.
 """
 
 from __future__ import annotations
@@ -16,31 +16,32 @@ from rotator.http.retry import number, retry_after
 from rotator.ports import Clock
 
 LONGEST_PAUSE = 60.0
-"""Seconds; a server that asks for more is asked again after that."""
+"""Seconds. A server that asks for a longer pause is asked again after this one."""
 BLIND_PAUSE = 1.0
-"""Seconds, after a 429 that says nothing more: the length of most windows."""
+"""Seconds to wait after a 429 that says nothing more: the length of most windows."""
 BACK_OFF = 0.9
+"""The share of the rate that is kept after such a 429."""
 RECOVERY = 0.02
-"""Of the ceiling, regained with each second without a 429."""
+"""The share of the ceiling that is regained with each second without a 429."""
 _BURST = 0.02
-"""Seconds of the rate that may leave at once, so that timers need not be exact."""
-
-
+"""The requests of so many seconds may leave at once, so that timers need not be exact."""
 _MARGIN = 0.01
-"""Seconds behind the end of a window: timers and clocks are not exact."""
+"""Seconds to wait after the end of a window, since timers and clocks are not exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """When a request left, and as the how manieth."""
+    """One request that left."""
 
     number: int
+    """Its place in the order of all requests, from 1 on."""
     at: float
+    """When it left."""
 
 
 @dataclass(slots=True)
 class Pace:
-    """Times are seconds of a monotonic clock."""
+    """Decides when the next request may leave. Times are seconds of a monotonic clock."""
 
     ceiling: float
     """Requests a second."""
@@ -53,12 +54,12 @@ class Pace:
     _throttled_at: float = float("-inf")
     _limit: int | None = None
     _left: int | None = None
-    """What the server's window has left, for requests that have not left yet."""
+    """How many more requests the server's window permits."""
     _window_ends: float = 0.0
     _window_began: int = 0
-    """How many had left when the window began."""
+    """How many requests had left when the window began."""
     _window: float = 0.0
-    """Its length, as far as it is known: the longest Reset."""
+    """The length of a window, as far as it is known: the longest Reset."""
     _told: Departure = Departure(0, 0.0)
     _told_left: float = 0.0
     """X-RateLimit-Remaining of the answered request that left last."""
@@ -96,7 +97,7 @@ class Pace:
     def answered(
         self, now: float, departure: Departure, status: int, headers: Mapping[str, str]
     ) -> None:
-        """`headers` with names in lower case."""
+        """An answer came. The names in `headers` are in lower case."""
         self.in_flight -= 1
         self._advance(now)
         self._learn_window(now, departure, headers)
@@ -104,7 +105,7 @@ class Pace:
             self._answers.append(now)
             return
         if departure.at < self._throttled_at:
-            return  # it left before the pause that another answer has brought
+            return  # it left before another answer began the pause
         self._throttled_at = now
         self._tokens = 0.0
         after = retry_after(headers, LONGEST_PAUSE)
@@ -124,7 +125,7 @@ class Pace:
         while self._answers and self._answers[0] < now - 1.0:
             self._answers.popleft()
         if self._left is not None and now >= self._window_ends:
-            # A new window: its first answer says more. What is under way may count for it.
+            # A new window. Requests in flight may count for it; its first answer says more.
             self._left = self._limit - self.in_flight if self._limit is not None else None
             self._window_ends = now + self._window
             self._window_began = self._sent
@@ -137,20 +138,20 @@ class Pace:
             return
         self._window = min(max(self._window, reset), LONGEST_PAUSE)
         if departure.number <= self._window_began:
-            return  # of the window before
-        # Counted from the departure, so that the time of the way doesn't add up window by window.
+            return  # it left in the window before
+        # Counted from the departure: else the time on the way would add up, window by window.
         ends = departure.at + min(reset, LONGEST_PAUSE) + _MARGIN
         # What left after this request was not yet counted when it was answered.
         left = int(remaining) - (self._sent - departure.number)
         self._limit = int(limit) if limit else None
-        # More is left than requests since then would have left over: the server's window turned.
+        # If more is left than those requests can explain, the server has begun a new window.
         since = departure.number - self._told.number
         turned = since > 0 and remaining > self._told_left - since
         if since > 0:
             self._told, self._told_left = departure, remaining
         if self._left is not None and now < self._window_ends and not turned:
-            # Answers overtake each other: within a window the least that was left is the truth,
-            # and the earliest end, since a server may round it up.
+            # Answers overtake each other: within a window the smallest rest is true, and the
+            # earliest end, since a server may round it up.
             self._left = min(self._left, left)
             self._window_ends = min(self._window_ends, ends)
         elif ends > now:
@@ -158,7 +159,7 @@ class Pace:
 
 
 class Throttle:
-    """First come, first served: whoever is next waits for all behind it."""
+    """Holds requests back until their turn, in the order in which they came."""
 
     def __init__(self, requests_per_second: float, clock: Clock) -> None:
         self._pace = Pace(requests_per_second)

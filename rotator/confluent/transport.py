@@ -1,4 +1,4 @@
-"""HTTP to one target: shards, one total timeout, a limit on the size of answers."""
+"""HTTP to one target, with one total timeout and a limit on the size of answers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rotator.http.httpx_light import cause, httpx
 LARGEST_ANSWER = 8 * 1024 * 1024
 """Bytes. A page of 100 connections has about 100 KiB."""
 SHARD = 2
-"""Connections of one AsyncClient. In one pool of 64, httpx 0.28 makes 144 requests/s; in shards
-of 8, 1,120 (measured, 50 ms an answer): for each request it looks at all of its connections."""
+"""Connections in one pool. For each request, httpx 0.28 looks at all connections of its pool: one
+pool of 64 makes 144 requests/s, and pools of 8 make 1,120 (measured, 50 ms an answer)."""
 
 
 class TransportError(Exception):
-    """No answer. `sent` is whether the request may have reached the other side."""
+    """No answer came. `sent` is whether the request may have reached the other side."""
 
     def __init__(self, kind: str, *, sent: bool, timeout: bool = False) -> None:
         super().__init__(kind)
@@ -29,8 +29,8 @@ class TransportError(Exception):
         self.timeout = timeout
 
 
-class Withheld(Exception):
-    """`may_leave` said no, before all of the request had left: the other side can't apply it."""
+class RequestWithheld(Exception):
+    """`may_leave` said no before the whole request had left, so the other side can't apply it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,16 @@ class HttpAnswer:
 
 @dataclass(slots=True)
 class _Shard:
-    """One pool. Not an AsyncClient: its cookies, redirects and auth flows are of no use here, and
-    cost a tenth of each request (measured)."""
+    """One pool of connections. It is no AsyncClient, whose cookies, redirects and auth flows are of
+    no use here and cost a tenth of each request (measured)."""
 
     pool: httpx.AsyncHTTPTransport
     in_flight: int = 0
 
 
 class Transport:
-    """Requests to one origin. Nothing of the environment (proxies, netrc) is picked up, and no
-    redirect is followed."""
+    """Sends requests to one origin. It takes nothing from the environment (proxies, netrc), and
+    follows no redirect."""
 
     def __init__(
         self, base: str, *, concurrency: int, timeout: float, user_agent: str, ca_file: Path | None
@@ -90,10 +90,10 @@ class Transport:
         content_type: str = "application/json",
         may_leave: Callable[[], bool] | None = None,
     ) -> HttpAnswer:
-        """Raises TransportError, which holds nothing of the request, and Withheld.
+        """Raises TransportError, which holds nothing of the request, and RequestWithheld.
 
-        `may_leave` is asked right before each part is written to the socket: connecting takes
-        time, and so does whatever stops this process for a while.
+        `may_leave` is called right before each part is written to the socket: connecting takes
+        time, and this process may have been stopped for a while.
         """
         headers = {**self._headers, "Authorization": authorization}
         if content is not None:
@@ -142,14 +142,14 @@ _WRITES = frozenset({"http11.send_request_headers.started", "http11.send_request
 
 
 def _asking(may_leave: Callable[[], bool]) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
-    """For httpcore, which tells what it is about to do.
+    """Ask `may_leave` when httpcore tells that it is about to write.
 
     https://www.encode.io/httpcore/extensions/#trace
     """
 
     async def trace(event: str, _: Mapping[str, Any]) -> None:
         if event in _WRITES and not may_leave():
-            raise Withheld
+            raise RequestWithheld
 
     return trace
 

@@ -1,4 +1,4 @@
-"""The connection types of Confluent Cloud, and which keys each takes: data, not code.
+"""The connection types of Confluent Cloud, and the keys that each takes.
 
 As the Confluent CLI sends them (https://github.com/confluentinc/cli, pkg/flink/utils.go). A type
 that isn't in the table passes through; its mapping names the keys of `auth_data.data` themselves.
@@ -22,7 +22,7 @@ class Way:
     required: Mapping[str, str]
     optional: Mapping[str, str] = field(default_factory=dict)
     auth_type: str | None = None
-    """Sent as AUTH_TYPE by the types that know more than one way."""
+    """The value of AUTH_TYPE, which is sent for types that know more than one way."""
 
     def takes(self, options: Collection[str]) -> bool:
         given = set(options)
@@ -79,14 +79,15 @@ _NO_SECRET = frozenset({"aws-access-key", "token-endpoint"})
 
 
 def is_secret_option(option: str) -> bool:
-    """Whether the option's value must come from a source; a constant would stand in the file."""
+    """Whether the option's value must come from a source. A constant would be in clear in the
+    file."""
     return option not in _NO_SECRET and _SECRET.search(option) is not None
 
 
 def fit(connection_type: str, options: Collection[str]) -> Way | None:
-    """The way of this type that these options mean; None for a type that isn't known.
+    """The way to authenticate that these options mean; None for a type that isn't known.
 
-    Raises CredentialInvalid with what the type would take.
+    Raises CredentialInvalid, which says what the type would take.
     """
     ways = TYPES.get(connection_type)
     if ways is None:

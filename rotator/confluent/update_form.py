@@ -24,14 +24,14 @@ class UpdateForm(Enum):
 
 @dataclass(slots=True)
 class UpdateForms:
-    """What one target takes, as far as its answers have told. Times are of a monotonic clock."""
+    """Learns from answers what one target takes. Times are of a monotonic clock."""
 
     method: UpdateMethod
     _patch_until: float = float("-inf")
     _patch: UpdateForm = UpdateForm.PATCH
 
     def first(self, now: float) -> UpdateForm:
-        """The form that an update is sent in."""
+        """The form in which to send an update first."""
         if self.method == "patch" or (self.method == "auto" and now < self._patch_until):
             return self._patch
         return UpdateForm.PUT
@@ -42,7 +42,7 @@ class UpdateForms:
         """The form to send the same update in next; None where the last answer stands.
 
         `versioned` is whether the resource version is known. Only an answer of 400 or 405, which
-        surely applied nothing, leads to another form.
+        certainly applied nothing, leads to another form.
         """
         last = tried[-1]
         if status == 405:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rotator import __version__
 from rotator.config.coordination import LeaseCoordination
-from rotator.coordination.election import Write
+from rotator.coordination.election import WriteLease
 from rotator.coordination.lease import Lease, NotALease, document, parse
 from rotator.errors import (
     CoordinationConflict,
@@ -143,7 +143,7 @@ class LeaseApi:
             return None
         return self._lease(answer, "get")
 
-    async def write(self, write: Write, deadline: float) -> Lease:
+    async def write(self, write: WriteLease, deadline: float) -> Lease:
         """Raises CoordinationConflict if the Lease is not the one that `write` replaces."""
         body = document(self.address.namespace, self.address.name, write.spec, write.former)
         if write.former is None:

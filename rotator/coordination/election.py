@@ -19,12 +19,12 @@ LONGEST_POLL = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ReadLease:
     """Read the Lease."""
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class WriteLease:
     """Replace `former`, which was seen last; None: create the Lease."""
 
     spec: Spec
@@ -36,7 +36,7 @@ class Wait:
     seconds: float
 
 
-Step = Look | Write | Wait
+Step = ReadLease | WriteLease | Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Election:
     duration: int
     """The length of the lease, in seconds."""
     lease: Lease | None = None
-    """As it was last seen."""
+    """The Lease as it was last seen."""
     held: bool = False
-    """`lease` shows what this process wrote. Whether it leads also depends on the time."""
+    """Whether `lease` shows what this process wrote. Whether it leads also depends on the time."""
     rival: bool = False
     """Another process was seen renewing it, so somebody is alive and leads."""
     _look_at: float | None = 0.0
@@ -90,16 +90,18 @@ class Election:
         return self.held and self._leads_from <= now < self._until
 
     def step(self, now: float, wall: datetime) -> Step:
-        """What to do now. A Write counts as sent, whatever happens to it."""
+        """What to do now. A WriteLease counts as sent, whatever happens to it."""
         if self._look_at is not None:
-            return Look() if now >= self._look_at else self._wait(now, self._look_at)
+            return ReadLease() if now >= self._look_at else self._wait(now, self._look_at)
         if self.held:
             if now >= self._renew_at:
                 return self._renewal(now, wall)
             return self._wait(now, self._renew_at)
         if self.lease is None or not self.lease.spec.holder or now >= self._expires:
             return self._taking(now, wall)
-        return Look() if now >= self._poll_at else self._wait(now, self._poll_at, self._expires)
+        return (
+            ReadLease() if now >= self._poll_at else self._wait(now, self._poll_at, self._expires)
+        )
 
     def _wait(self, now: float, *moments: float) -> Wait:
         """Waits until the first of these, or until leading begins or ends."""
@@ -112,12 +114,12 @@ class Election:
         promised = self.lease.spec.seconds if self.lease else None
         return self._changed_at + (promised or self.duration)
 
-    def _renewal(self, now: float, wall: datetime) -> Write:
+    def _renewal(self, now: float, wall: datetime) -> WriteLease:
         former = self._known()
         spec = replace(former.spec, seconds=self.duration, renewed=self._stamp(wall))
         return self._write(spec, former, now)
 
-    def _taking(self, now: float, wall: datetime) -> Write:
+    def _taking(self, now: float, wall: datetime) -> WriteLease:
         stamp = self._stamp(wall)
         transitions = 0
         if self.lease is not None:
@@ -125,17 +127,17 @@ class Election:
         spec = Spec(self.identity, self.duration, stamp, stamp, transitions)
         return self._write(spec, self.lease, now)
 
-    def release(self, wall: datetime) -> Write | None:
+    def release(self, wall: datetime) -> WriteLease | None:
         """Stops leading, after all work has ended. Returns None if there is nothing to release."""
         if not self.held:
             return None
         former, stamp = self._known(), self._stamp(wall)
         self._lose()
-        return Write(Spec("", 1, stamp, stamp, former.spec.transitions), former)
+        return WriteLease(Spec("", 1, stamp, stamp, former.spec.transitions), former)
 
-    def _write(self, spec: Spec, former: Lease | None, now: float) -> Write:
+    def _write(self, spec: Spec, former: Lease | None, now: float) -> WriteLease:
         self._sent[spec.renewed] = _Sent(spec, now, creates=former is None)
-        return Write(spec, former)
+        return WriteLease(spec, former)
 
     def _known(self) -> Lease:
         if self.lease is None:
@@ -150,10 +152,10 @@ class Election:
         self._last_stamp = wall
         return timestamp(wall)
 
-    # What came of it
+    # How a step was answered
 
     def seen(self, lease: Lease | None, now: float) -> None:
-        """A Look or a Write was answered at `now`; None: there is no Lease."""
+        """A ReadLease or a WriteLease was answered at `now`; None: there is no Lease."""
         former, self.lease = self.lease, lease
         self._look_at, self._poll_at = None, now + self.poll
         if lease is None:
@@ -167,7 +169,7 @@ class Election:
             self._lose()
             self.rival = former is not None and lease.spec.holder != ""
             self._changed_at = now
-        # else nobody wrote its spec since.
+        # Otherwise nobody has written its spec since.
 
     def _lose(self) -> None:
         # Whatever is still on its way carries a version that is no longer there.
@@ -188,12 +190,11 @@ class Election:
         self._sent = {sent.spec.renewed: replace(sent, creates=False), **kept}
 
     def conflicted(self, now: float) -> None:
-        """A Write was answered with 409: somebody wrote in between, perhaps this process itself."""
-        self._look_at = (
-            now + self.duration / 150
-        )  # so that a server that only conflicts is not beset
+        """A write was answered with 409: somebody wrote in between, perhaps this process itself."""
+        # Not at once: a server that answers every write with a conflict must not be flooded.
+        self._look_at = now + self.duration / 150
 
     def doubt(self, now: float, after: float | None = None) -> None:
-        """There is no answer to trust: look again, after `after` seconds if the server asks for
-        that."""
+        """No answer came that can be trusted: look again, `after` seconds later if the server asks
+        for that."""
         self._look_at = now + (self.duration / 15 if after is None else after)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from rotator.clock import either
 from rotator.config.coordination import LeaseCoordination
 from rotator.coordination.api import LeaseAddress, LeaseApi, locate
-from rotator.coordination.election import Election, Look, Wait, Write
+from rotator.coordination.election import Election, ReadLease, Wait, WriteLease
 from rotator.coordination.lease import Lease
 from rotator.coordination.term import Term
 from rotator.errors import (
@@ -76,10 +76,10 @@ class Elector:
             else:
                 await self._ask(step)
 
-    async def _ask(self, step: Look | Write) -> None:
+    async def _ask(self, step: ReadLease | WriteLease) -> None:
         election, deadline = self.election, self.election.request_deadline
         try:
-            if isinstance(step, Look):
+            if isinstance(step, ReadLease):
                 lease = await self.api.get(deadline)
             else:
                 lease = await self.api.write(step, deadline)
@@ -184,7 +184,7 @@ def stranger(address: LeaseAddress, holder: str) -> str:
 
 
 def elector(config: LeaseCoordination, clock: Clock) -> Elector:
-    """Makes an elector. Raises CoordinationDenied if something is missing that a pod has."""
+    """Make an elector. Raises CoordinationDenied if something that a pod has is missing."""
     api = LeaseApi(locate(config))
     identity = config.identity or socket.gethostname()
     return Elector(api, Election(identity, int(config.lease_duration.total_seconds())), clock)

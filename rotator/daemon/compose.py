@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from rotator.config.models import (
     BasicAuth,
@@ -19,6 +20,7 @@ from rotator.config.models import (
     TargetConfig,
 )
 from rotator.config.references import resolve_local
+from rotator.config.rules import rules
 from rotator.confluent.authorization import Authorization, basic, bearer
 from rotator.confluent.client import Authorize, FlinkTarget
 from rotator.confluent.settings import TargetSettings
@@ -26,8 +28,7 @@ from rotator.errors import SourceError, ValueUnavailable
 from rotator.ledger import FingerprintKey, SqlLedger, fingerprint_key
 from rotator.model.events import Event
 from rotator.model.secret import SecretRef
-from rotator.ports import Clock, Observer, Source
-from rotator.rotation.context import RunContext
+from rotator.ports import Clock, Observer, RunContext, Source
 from rotator.sources import open_source
 from rotator.sources.threads import ThreadedSource
 
@@ -44,7 +45,7 @@ def fan_out(*observers: Observer) -> Observer:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The values that references of the configuration lead to, read anew at every use."""
+    """The values that references of the configuration lead to, read again at every use."""
 
     sources: Mapping[str, Source]
 
@@ -143,14 +144,28 @@ async def open_context(
             stack.push_async_callback(target.aclose)
             targets[name] = target
         yield RunContext(
-            config=config,
+            rules=rules(config),
             targets=targets,
             sources=sources,
             ledger=ledger,
             clock=clock,
             observe=observe,
             fingerprint=pool.key.fingerprint,
+            scheduled_since=_scheduled_since(config),
+            adopt_unknown=config.ledger.on_unknown == "adopt",
         )
+
+
+def _scheduled_since(config: Config) -> Callable[[str, datetime, datetime], bool]:
+    def scheduled(rotation: str, since: datetime, now: datetime) -> bool:
+        schedule = config.rotations[rotation].schedule
+        if schedule is None:
+            return False
+        from rotator.config.ticks import scheduled_since  # APScheduler: only where it is needed
+
+        return scheduled_since(schedule, since, now)
+
+    return scheduled
 
 
 def _target_settings(config: TargetConfig) -> TargetSettings:

@@ -6,17 +6,18 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from rotator.backoff import Backoff
 from rotator.daemon.runner import Runner
 from rotator.daemon.snapshots import Snapshots
 from rotator.errors import RotatorError
+from rotator.ports import RunContext
 from rotator.remedy import remedy
-from rotator.rotation.context import RunContext
-from rotator.rotation.survey import examine_leased, look, probe_secrets
+from rotator.rotation.probes import examine_leased, look, probe_secrets
 
 log = logging.getLogger(__name__)
 
-_LONGEST_PAUSE = 60.0
-"""Seconds between tries to reach every target and source."""
+_PAUSES = Backoff(first=1.0, longest=60.0)
+"""Between tries to reach every target and source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,11 @@ async def first_contact(snapshots: Snapshots, stop: asyncio.Event) -> None:
 
     It is tried again, at growing intervals, until it works.
     """
-    pause = 1.0
+    tries = 0
     while not stop.is_set():
+        tries += 1
         async with snapshots.borrow() as context:
-            names = list(context.config.rotations)
+            names = list(context.rules)
             looks = (_reach(context, name) for name in names)
             answers = await asyncio.gather(*looks, return_exceptions=True)
             clock = context.clock
@@ -57,8 +59,7 @@ async def first_contact(snapshots: Snapshots, stop: asyncio.Event) -> None:
         if not any(answers):
             log.info("daemon.ready")
             return
-        await clock.sleep(pause)
-        pause = min(_LONGEST_PAUSE, pause * 2)
+        await clock.sleep(_PAUSES.pause(tries))
 
 
 async def _reach(context: RunContext, rotation: str) -> None:
@@ -66,6 +67,6 @@ async def _reach(context: RunContext, rotation: str) -> None:
     await probe_secrets(context, rotation)
     for finding in await examine_leased(context, rotation):
         if finding.problem:
-            source = context.config.rotations[rotation].secret.source
+            source = context.rules[rotation].secret.source
             place = {"rotation": rotation, "source": source, "what": finding.what}
             log.warning("permission.missing", extra=place | {"reason": finding.problem})

@@ -20,7 +20,7 @@ class NoSuchFolder(RotatorError):
     """The file of --until-file can never exist, since its folder doesn't."""
 
 
-def heed_signals(stop: asyncio.Event, reload: Callable[[], Awaitable[None]]) -> None:
+def handle_signals(stop: asyncio.Event, reload: Callable[[], Awaitable[None]]) -> None:
     """Let SIGTERM and SIGINT set `stop`, and SIGHUP reload."""
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Future[None]] = set()

@@ -31,10 +31,11 @@ class Leadership:
         await self.runner.idle()
         self.runner.term = term
         self.show(self.runner.leads)
-        context = self.snapshots.context
-        for name, rule in context.config.rotations.items():
+        for name, rule in self.snapshots.config.rotations.items():
             last = await self.ledger.last_run(name)
-            trigger = trigger_at_once(rule, last, context.clock.now(), taken_over=taken_over)
+            trigger = trigger_at_once(
+                rule, last, self.snapshots.context.clock.now(), taken_over=taken_over
+            )
             if trigger is not None:
                 self.runner.start_by_itself(name, trigger)
             elif taken_over:

@@ -23,7 +23,7 @@ class Reload:
     path: Path
     snapshots: Snapshots
     taken: Callable[[Config], None]
-    """Is told of a configuration that is in force from now on."""
+    """Called with a configuration that is in force from now on."""
     refused: Callable[[], None]
 
     async def __call__(self) -> None:
@@ -46,7 +46,7 @@ class Reload:
         log.info("config.reloaded", extra={"path": str(self.path)})
 
     def _refuse_what_needs_a_restart(self, config: Config) -> None:
-        present = self.snapshots.context.config
+        present = self.snapshots.config
         for key in _FIXED:
             if getattr(config, key) != getattr(present, key):
                 raise ConfigurationError(

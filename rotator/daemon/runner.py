@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 from rotator.errors import Cause, NotLeading, RotatorError, RunInProgress
 from rotator.model.run import Run
-from rotator.ports import Clock
+from rotator.ports import Clock, RunContext
 from rotator.remedy import remedy
-from rotator.rotation.context import RunContext
 from rotator.rotation.run import Order, execute, new_run
 
 log = logging.getLogger(__name__)

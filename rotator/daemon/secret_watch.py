@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rotator.daemon.runner import Runner
@@ -12,11 +11,9 @@ from rotator.daemon.ticker import Ticker
 from rotator.daemon.watch import Watch, may_concern, next_change
 from rotator.errors import RotatorError
 from rotator.model.events import Event, SecretHinted
-from rotator.model.run import ActedOn
-from rotator.model.secret import Probe, SecretRef
-from rotator.ports import ConnectionKey, LedgerReader
+from rotator.ports import LedgerReader
 from rotator.remedy import remedy
-from rotator.rotation.survey import probe_secrets
+from rotator.rotation.probes import probe_secrets
 
 log = logging.getLogger(__name__)
 
@@ -38,29 +35,20 @@ class SecretWatch:
         try:
             async with self.snapshots.borrow() as context:
                 probes = await probe_secrets(context, rotation)
-                wanted, acted_on = _by_secret(probes, await context.ledger.seen_versions(rotation))
+                acted_on = await context.ledger.acted_on(rotation)
                 last = await self.ledger.last_run(rotation)
         except RotatorError as error:
             watch.failed(error)
             what = {"todo": remedy(error.cause, rotation)}
             log.warning("watch.failed", extra={"rotation": rotation} | error.fields() | what)
             return None
-        for ref, warning in watch.new_warnings(probes):
+        for ref, warning in watch.new_warnings(probes.found):
             place = {"rotation": rotation, "source": ref.source, "secret": str(ref)}
             log.warning("secret.warning", extra=place | {"reason": warning})
-        if watch.calls_for_a_run(probes, wanted, acted_on, last):
+        if watch.calls_for_a_run(probes.found, probes.wanted, acted_on, last):
             self.runner.start_by_itself(rotation, "watch")
             return None
-        return next_change(probes)
-
-
-def _by_secret(
-    probes: Mapping[SecretRef, Probe], seen: Mapping[SecretRef, str]
-) -> tuple[Mapping[ConnectionKey, SecretRef], Mapping[ConnectionKey, ActedOn]]:
-    """Each secret in the place of a connection, while the ledger remembers versions by secret."""
-    wanted = {("", repr(ref)): ref for ref in probes}
-    acted_on = {("", repr(ref)): ActedOn(ref, version) for ref, version in seen.items()}
-    return wanted, acted_on
+        return next_change(probes.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +64,6 @@ class Hints:
     def __call__(self, event: Event) -> None:
         if not isinstance(event, SecretHinted):
             return
-        for name, rule in self.snapshots.context.config.rotations.items():
+        for name, rule in self.snapshots.config.rotations.items():
             if rule.secret.source == event.source and may_concern(rule.secret, event.path):
                 self.ticker.look_again(name, 0)

@@ -7,13 +7,14 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 
 from rotator.config.models import Config
-from rotator.rotation.context import RunContext
+from rotator.ports import RunContext
 
 OpenContext = Callable[[Config], AbstractAsyncContextManager[RunContext]]
 
 
 @dataclass(slots=True)
 class _Snapshot:
+    config: Config
     context: RunContext
     close: AsyncExitStack
     users: int = 0
@@ -28,24 +29,30 @@ class Snapshots:
         self._present: _Snapshot | None = None
 
     @property
+    def config(self) -> Config:
+        return self._now.config
+
+    @property
     def context(self) -> RunContext:
+        return self._now.context
+
+    @property
+    def _now(self) -> _Snapshot:
         if self._present is None:
             raise AssertionError("used before its first configuration")
-        return self._present.context
+        return self._present
 
     async def replace(self, config: Config) -> None:
         """Open the edges of a new configuration; if that raises, the old RunContext stays."""
         close = AsyncExitStack()
         context = await close.enter_async_context(self._open_context(config))
-        former, self._present = self._present, _Snapshot(context, close)
+        former, self._present = self._present, _Snapshot(config, context, close)
         if former is not None:
             await self._retire(former)
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[RunContext]:
-        snapshot = self._present
-        if snapshot is None:
-            raise AssertionError("used before its first configuration")
+        snapshot = self._now
         snapshot.users += 1
         try:
             yield snapshot.context

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
+from rotator.backoff import Backoff
 from rotator.daemon.health import Contacts, news
 from rotator.daemon.runner import Runner
 from rotator.daemon.snapshots import Snapshots
@@ -16,9 +17,8 @@ from rotator.remedy import remedy
 
 log = logging.getLogger(__name__)
 
-_SHORTEST_PAUSE = 30.0
-_LONGEST_PAUSE = 600.0
-"""Seconds between runs that leases call for, where the one before did not help."""
+_PAUSES = Backoff(first=30.0, longest=600.0)
+"""Between runs that leases call for, where the one before did not help."""
 
 
 @dataclass(slots=True)
@@ -50,8 +50,8 @@ class Upkeep:
     _keeper: Keeper = field(default_factory=Keeper)
     _failed: str = ""
     """The failure that was logged last. The same one would come every few seconds."""
-    _lease_runs: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Rotation → not again before (monotonic), and the pause after that, in seconds."""
+    _lease_runs: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Rotation → not again before (monotonic), and how many runs its leases called for."""
 
     async def tick(self) -> None:
         try:
@@ -71,8 +71,8 @@ class Upkeep:
         self.contacts.kept(now)
         self._lease_runs = {name: at for name, at in self._lease_runs.items() if name in due}
         for rotation in due:
-            not_before, pause = self._lease_runs.get(rotation, (now, _SHORTEST_PAUSE))
+            not_before, runs = self._lease_runs.get(rotation, (now, 0))
             if now >= not_before and self.runner.under_way(rotation) is None:
-                # The next one only if this does not help: each makes credentials anew.
-                self._lease_runs[rotation] = (now + pause, min(_LONGEST_PAUSE, pause * 2))
+                # The next one only if this does not help: each makes new credentials.
+                self._lease_runs[rotation] = (now + _PAUSES.pause(runs + 1), runs + 1)
                 self.runner.start_by_itself(rotation, "lease")

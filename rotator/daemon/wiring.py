@@ -16,7 +16,7 @@ from rotator.config.models import Config, HttpConfig, NoCoordination, Reference,
 from rotator.coordination.elector import Elector, elector
 from rotator.daemon.compose import SourcePool, Values, fan_out, open_context, open_ledger
 from rotator.daemon.contact import PhaseLook
-from rotator.daemon.ending import heed_signals
+from rotator.daemon.ending import handle_signals
 from rotator.daemon.health import Clocks, Contacts
 from rotator.daemon.leadership import Leadership
 from rotator.daemon.reload import Reload
@@ -38,8 +38,7 @@ from rotator.observe.listings import Listings
 from rotator.observe.live import Live
 from rotator.observe.metrics import Metrics
 from rotator.observe.tracing import traced
-from rotator.ports import Clock, LedgerReader
-from rotator.rotation.context import RunContext
+from rotator.ports import Clock, LedgerReader, RunContext
 from rotator.web.app import create_app
 from rotator.web.server import serving
 from rotator.web.views import DaemonView
@@ -79,7 +78,7 @@ class _Observers:
 
 @asynccontextmanager
 async def wired(path: Path, config: Config) -> AsyncIterator[Daemon]:
-    """A daemon that serves HTTP, heeds signals, and has not begun to tick.
+    """A daemon that serves HTTP, handles signals, and has not begun to tick.
 
     Raises RotatorError where it can't start.
     """
@@ -137,7 +136,7 @@ async def wired(path: Path, config: Config) -> AsyncIterator[Daemon]:
             stop.set if config.http.quit else None,
         )
         address = await stack.enter_async_context(serving(app, config.http.host, config.http.port))
-        heed_signals(stop, _reload(path, snapshots, ticker, seen, notifier))
+        handle_signals(stop, _reload(path, snapshots, ticker, seen, notifier))
         leadership = Leadership(snapshots, ledger, runner, ticker, seen.show_leading)
         yield Daemon(snapshots, runner, ticker, leadership, notifier, candidate, address)
 

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from rotator.errors import SecretInvalid, SourceError, SourceUncertain
-from rotator.leases import policy as leases
-from rotator.model.credential import Credential
+from rotator.leases import policy
 from rotator.model.events import LeaseChanged
 from rotator.model.lease import HeldLease, LeaseState
-from rotator.model.plan import Change
+from rotator.model.rule import Rule
 from rotator.model.secret import Secret, SecretRef
-from rotator.rotation import credential
-from rotator.rotation.context import RunContext
-from rotator.rotation.survey import Survey
+from rotator.ports import ConnectionKey, RunContext
 
 
 @dataclass(slots=True)
@@ -29,35 +27,34 @@ class Issuer:
     """One for a run: whoever needs the same credential gets the same."""
 
     context: RunContext
-    rotation: str
+    rule: Rule
     run_id: str
     _reads: dict[SecretRef, asyncio.Task[Secret]] = field(default_factory=dict)
 
-    async def credential(self, change: Change, ref: SecretRef) -> Credential:
-        """Raises SourceError, CredentialInvalid and LedgerError; the first is not tried again."""
+    async def secret(self, ref: SecretRef) -> Secret:
+        """The secret that was made, its lease as its version.
+
+        Raises SourceError, which is not tried again, and LedgerError.
+        """
         read = self._reads.get(ref)
         if read is None:
             read = self._reads[ref] = asyncio.create_task(self._make(ref))
         # Shielded: one connection that is given up must not take it from the others.
-        secret = await asyncio.shield(read)
-        rule = self.context.config.rotations[self.rotation]
-        data = credential.auth_data(change.connection.type, rule.credential, secret.fields)
-        return Credential(data, self.context.fingerprint(data), secret.version)
+        return await asyncio.shield(read)
 
     async def _make(self, ref: SecretRef) -> Secret:
         now = self.context.clock.now()
-        rule = self.context.config.rotations[self.rotation]
         asked = HeldLease(
             id=f"asked-{secrets.token_hex(8)}",
             ref=ref,
-            rotation=self.rotation,
+            rotation=self.rule.name,
             run_id=self.run_id,
             state=LeaseState.ASKED,
             made_at=now,
             duration=0,
             renewable=False,
             expires_at=None,
-            mapping=credential.mapping_digest(rule.credential),
+            mapping=self.rule.mapping_digest,
         )
         await self.context.ledger.keep_lease(asked)
         source = self.context.sources[ref.source]
@@ -73,7 +70,7 @@ class Issuer:
         if secret.lease is None:
             await self.context.ledger.drop_lease(asked.id)
             raise SecretInvalid(ref.source, ref.path, "it comes without a lease; leave out `lease`")
-        lease = leases.made(asked, secret.lease, now)
+        lease = policy.made(asked, secret.lease, now)
         await self.context.ledger.keep_lease(lease, instead_of=asked.id)
         self.context.observe(LeaseChanged(lease, "made"))
         try:
@@ -81,7 +78,7 @@ class Issuer:
         except SourceError:
             owner = None  # its end is not known then; the keeper asks again
         if owner is not None:
-            await self.context.ledger.keep_lease(leases.owned(lease, owner, now))
+            await self.context.ledger.keep_lease(policy.owned(lease, owner, now))
         return replace(secret, version=lease.id)
 
     def close(self) -> None:
@@ -90,18 +87,27 @@ class Issuer:
             read.cancel()
 
 
-async def retire_unused(context: RunContext, rotation: str, seen: Survey) -> None:
-    """Under the lock of the rotation, so that no run is about to use what looks unused.
+async def retire_unused(
+    context: RunContext,
+    rule: Rule,
+    *,
+    gone: Collection[ConnectionKey],
+    left: Collection[ConnectionKey],
+) -> None:
+    """Retires the leases that no connection lives on.
 
-    It is kept for `revoke_after`: a statement that is under way may still use its credential.
+    Under the lock of the rotation, so that no run is about to use what looks unused. A retired
+    lease is kept for `revoke_after`: a statement that is under way may still use its credential.
+
+    `gone` are connections on record that no longer exist, `left` those that the rotation doesn't
+    match any more.
     """
     now = context.clock.now()
-    rule = context.config.rotations[rotation]
-    found = await context.ledger.leases(rotation)
+    found = await context.ledger.leases(rule.name)
     if not found:
         return
-    records = await context.ledger.records_of(rotation)
-    for lease in leases.unused(found, records, now, gone=seen.gone, left=seen.left):
-        retired = leases.retired(lease, now + rule.secret.revoke_after)
+    records = await context.ledger.records_of(rule.name)
+    for lease in policy.unused(found, records, now, gone=gone, left=left):
+        retired = policy.retired(lease, now + rule.secret.revoke_after)
         await context.ledger.keep_lease(retired)
         context.observe(LeaseChanged(retired, "retired"))

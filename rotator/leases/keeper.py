@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from rotator.backoff import Backoff
 from rotator.errors import LeaseGone, PolicyDenied, SourceError
 from rotator.leases import policy as leases
 from rotator.model.events import LeaseChanged, LeasesSeen, LeaseStep, SourceRead, TokenSeen
 from rotator.model.lease import HeldLease, LeaseState, Owner
-from rotator.rotation.context import RunContext
+from rotator.ports import RunContext
 
-_SHORTEST_PAUSE = 10.0
-_LONGEST_PAUSE = 300.0
-"""Seconds between tries that fail."""
+_PAUSES = Backoff(first=10.0, longest=300.0)
+"""Between tries that fail."""
 _JUST_MADE = timedelta(seconds=30)
 """Younger leases are met without being asked for."""
 
@@ -28,8 +28,8 @@ _JUST_MADE = timedelta(seconds=30)
 class Keeper:
     """Remembers only what went wrong lately; one for the life of a process."""
 
-    _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Lease or source → not again before (monotonic), and after how many seconds then."""
+    _pauses: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Lease or source → not again before (monotonic), and how many tries failed in a row."""
     _met: set[str] = field(default_factory=set)
     """Leases that this process knows to be alive: it made them, or renewed them once."""
 
@@ -75,7 +75,7 @@ class Keeper:
         if owner is not None:
             lease = await self._written(context, lease, leases.owned(lease, owner, now))
         # One that is live and over calls for a run, unless nobody would run any more.
-        called_for = lease.state is LeaseState.LIVE and lease.rotation in context.config.rotations
+        called_for = lease.state is LeaseState.LIVE and lease.rotation in context.rules
         if leases.over(lease, owner, now) and not called_for:
             await self._dropped(context, lease, "ended")
             return None
@@ -138,7 +138,7 @@ class Keeper:
             await self._dropped(context, lease, "ended")
             return None
         except SourceError:
-            self._pause(context, lease.id, _LONGEST_PAUSE)
+            self._pause(context, lease.id, _PAUSES.longest)
             context.observe(LeaseChanged(lease, "not revoked", str(denied)))
             return lease
         await self._dropped(context, lease, "shortened", str(denied))
@@ -158,18 +158,18 @@ class Keeper:
         context.observe(LeaseChanged(lease, what, reason))
 
     def _may_try(self, context: RunContext, what: str) -> bool:
-        return context.clock.monotonic() >= self._pauses.get(what, (0.0, 0.0))[0]
+        return context.clock.monotonic() >= self._pauses.get(what, (0.0, 0))[0]
 
     def _pause(self, context: RunContext, what: str, seconds: float | None = None) -> None:
-        former = self._pauses.get(what, (0.0, 0.0))[1]
-        pause = seconds or min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, former * 2))
-        self._pauses[what] = (context.clock.monotonic() + pause, pause)
+        failures = self._pauses.get(what, (0.0, 0))[1] + 1
+        pause = _PAUSES.pause(failures) if seconds is None else seconds
+        self._pauses[what] = (context.clock.monotonic() + pause, failures)
 
 
 def _replace_now(context: RunContext, lease: HeldLease, owners: Mapping[str, Owner]) -> bool:
-    rule = context.config.rotations.get(lease.rotation)
+    rule = context.rules.get(lease.rotation)
     if rule is None or lease.state is not LeaseState.LIVE:
         return False
     now = context.clock.now()
     ends = leases.ends_at(lease, owners.get(lease.ref.source), now)
-    return leases.replacement_due(lease, ends, now, leases.lead(rule.verify.timeout))
+    return leases.replacement_due(lease, ends, now, leases.lead(rule.verification.timeout))

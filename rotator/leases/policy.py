@@ -111,9 +111,9 @@ def replacement_due(lease: HeldLease, ends: datetime | None, now: datetime, lead
     return (ends - now).total_seconds() <= margin
 
 
-def lead(verify_timeout: timedelta) -> float:
+def lead(verify_timeout: float) -> float:
     """Seconds that replacing takes at the worst: two tries, and a minute for all the rest."""
-    return 2 * verify_timeout.total_seconds() + 60
+    return 2 * verify_timeout + 60
 
 
 def stale(
@@ -147,7 +147,7 @@ def unused(
     until_ended: set[str] = set()
     for record in records:
         place = (record.target, record.connection)
-        if place not in gone:
+        if place not in gone and record.gone_at is None:
             (until_ended if place in left else needed).update(record.leases)
     return tuple(
         lease

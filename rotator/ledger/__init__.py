@@ -1,4 +1,4 @@
-"""The durable record: what was put on which connection, from which version, with which outcome."""
+"""The durable record of what was put on which connection, from which version, and how it ended."""
 
 from rotator.ledger.key import FingerprintKey, fingerprint_key
 from rotator.ledger.store import SqlLedger

@@ -1,4 +1,4 @@
-"""Opening the SQLite file: settings, schema, and errors in plain words."""
+"""Opens the SQLite file: its settings, its schema, and its errors in plain words."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Database:
             connection.exec_driver_sql(f"PRAGMA user_version = {len(steps)}")
 
     def _version(self, connection: sa.Connection) -> int:
-        """The schema's number, 0 for an empty file. Raises LedgerError for a file of others."""
+        """The schema's number; 0 for an empty file. Raises LedgerError for any other file."""
         owner, version, content = (
             connection.exec_driver_sql(query).scalar_one()
             for query in (

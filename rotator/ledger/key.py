@@ -1,4 +1,4 @@
-"""The key of fingerprints. Without it, values can't be guessed from the ledger."""
+"""The key of fingerprints. Nobody can guess values from the ledger without it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ _DIGEST_DOMAIN = b"rotator secret version v1\n"
 
 @dataclass(frozen=True, slots=True)
 class FingerprintKey:
+    """The secret key, which no repr shows."""
+
     key: bytes = field(repr=False)
 
     def fingerprint(self, data: Mapping[str, str]) -> str:
         """HMAC-SHA-256 over the canonical JSON of a credential, in hex."""
-        canonical = json.dumps(data, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        canonical = json.dumps(dict(data), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hmac.new(self.key, _DOMAIN + canonical.encode(), hashlib.sha256).hexdigest()
 
     def digest(self, content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What the ledger forgets when a run begins."""
+"""Deletes what the ledger need not keep. It runs when a run begins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rotator.ledger.schema import outcomes, runs
 from rotator.model.run import Result, Run
 
 KEPT = timedelta(days=400)
-"""How long outcomes and runs are kept: more than a year, so that a yearly rotation has a past."""
+"""How long outcomes and runs are kept: for a yearly rotation too, the last run is among them."""
 KEPT_OUTCOMES = 1_000_000
-"""How many outcomes are kept, about 300 MB: with credentials that live for minutes, those of a year
+"""How many outcomes are kept, about 300 MB. With credentials that live for minutes, a year of them
 would fill a disk."""
 
 # Written out, not bound: SQLite uses a partial index only where it sees the value.
@@ -21,7 +21,8 @@ _UNCHANGED = sa.text(f"result = '{Result.UNCHANGED}'")
 
 
 def prune(db: sa.Connection, run: Run, now: datetime, *, keep: int = KEPT_OUTCOMES) -> None:
-    """Delete what is too old or too much, and what earlier runs of the rotation left unchanged."""
+    """Delete what is too old, what is too much, and the UNCHANGED outcomes of earlier runs of the
+    rotation."""
     oldest = rows.stamp(now - KEPT)
     db.execute(runs.delete().where(runs.c.started_at < oldest))
     db.execute(outcomes.delete().where(outcomes.c.at < oldest))
@@ -33,7 +34,7 @@ def prune(db: sa.Connection, run: Run, now: datetime, *, keep: int = KEPT_OUTCOM
 
 
 def _counted(db: sa.Connection, enough: int) -> int:
-    """The number of outcomes, if it may be more than enough; else some number below that."""
+    """The number of outcomes, or a number up to `enough` where there can't be more than that."""
     number = outcomes.c.number
     first, last = (
         db.execute(sa.select(number).order_by(order).limit(1)).scalar()

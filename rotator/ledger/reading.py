@@ -1,4 +1,4 @@
-"""The ledger as its readers use it."""
+"""Reads the ledger."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ the last run, so showing them would suggest that earlier runs did not look."""
 
 
 class SqlReader:
-    """Fits the core's LedgerReader, and answers what the core's RunLedger asks.
+    """Implements the core's LedgerReader, and the reading part of its RunLedger.
 
     Every method raises LedgerError.
     """
@@ -55,10 +55,7 @@ class SqlReader:
         return tuple(rows.record(row) for row in await self._all(statement))
 
     async def acted_on(self, rotation: str) -> Mapping[ConnectionKey, ActedOn]:
-        # Rows without a target are those of the old port's `seen`.
-        statement = acted_on.select().where(
-            acted_on.c.rotation == rotation, acted_on.c.target != ""
-        )
+        statement = acted_on.select().where(acted_on.c.rotation == rotation)
         found = await self._all(statement)
         return {
             (row["target"], row["connection"]): ActedOn(rows.ref_value(row["ref"]), row["version"])
@@ -147,8 +144,8 @@ class SqlReader:
 
     async def check(self) -> None:
         def work(db: sa.Connection) -> None:
-            # This sets what is set already, but a page goes to disk. An UPDATE of no row would
-            # write none, and would not notice a full disk.
+            # This sets what is set already, and still writes a page to disk. An UPDATE that matches
+            # no row would write none, and so would not notice a full disk.
             db.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
 
         await self._writer.do(work)
@@ -160,5 +157,5 @@ class SqlReader:
 
 
 def _glob(pattern: str) -> str:
-    """The pattern as SQLite writes it: `[^a]` is its `[!a]`. Both are case-sensitive."""
+    """The pattern as SQLite writes it: `[^a]` instead of `[!a]`. Both are case-sensitive."""
     return str(rows.storable(pattern)).replace("[!", "[^")

@@ -50,15 +50,16 @@ def row(value: Record | Outcome | Run | HeldLease | SourceState) -> dict[str, An
         plain["counts"] = json.dumps(dict(value.counts))
     if isinstance(value, Record):
         plain["older_versions"] = json.dumps(value.older_versions)
+        plain["maybe_in_place"] = json.dumps(value.maybe_in_place)
     if isinstance(value, HeldLease):
         plain["ref"] = ref_text(value.ref)
     return plain
 
 
 def storable(value: object) -> Any:
-    """Text as every database can hold it, with escapes in place of what one can't.
+    """Text that every database can hold, with escapes in place of characters that one can't.
 
-    JSON of others can hold halves of surrogate pairs (`"\\ud800"`), which are no Unicode, and NUL,
+    JSON of others can hold halves of surrogate pairs (`"\\ud800"`), which are not Unicode, and NUL,
     which PostgreSQL refuses.
     """
     if not isinstance(value, str):
@@ -69,7 +70,7 @@ def storable(value: object) -> Any:
 
 
 def record(found: Mapping[str, Any]) -> Record:
-    return _value(Record, found, stage=Stage, older_versions=_texts)
+    return _value(Record, found, stage=Stage, older_versions=_texts, maybe_in_place=_texts)
 
 
 def outcome(found: Mapping[str, Any]) -> Outcome:
@@ -115,7 +116,7 @@ def _damaged(what: str, where: str) -> LedgerError:
 
 
 def ref_text(ref: SecretRef) -> str:
-    """The same text for the same reference."""
+    """A reference as JSON. Equal references have the same text."""
     # Not asdict, which copies deeply: there is one for each connection.
     return json.dumps({name: getattr(ref, name) for name in _OF_A_REF})
 

@@ -1,8 +1,8 @@
-"""The tables, and the numbered steps that lead to them.
+"""The tables, and the numbered migrations that make them.
 
-Not Alembic: it costs 10 MiB, and 0.4 s at each start with a new ledger, and a sidecar with an
-emptyDir always starts with a new one. The steps run in one transaction; `PRAGMA user_version`
-counts them.
+They don't use Alembic, which costs 10 MiB, and 0.4 s at each start with a new ledger. A sidecar
+with an emptyDir always starts with a new one. The steps run in one transaction, and `PRAGMA
+user_version` counts them.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ connections = sa.Table(
     sa.Column("put_at", sa.String),
     sa.Column("gone_at", sa.String),
     sa.Column("older_versions", sa.String, nullable=False),
+    sa.Column("maybe_in_place", sa.String, nullable=False),
 )
-"""The present state, a row for each connection on record: model.Record, its older versions as
+"""The present state, with a row for each connection on record: model.Record, its older versions as
 JSON."""
 
 outcomes = sa.Table(
@@ -58,7 +59,7 @@ outcomes = sa.Table(
     sa.Column("secret_version", sa.String),
     sa.Column("verify_seconds", sa.Float),
 )
-"""The history: model.Outcome, only ever added to. `pruning` says what is deleted again."""
+"""The history: model.Outcome. Rows are only added; `pruning` deletes them again."""
 
 runs = sa.Table(
     "runs",
@@ -102,7 +103,7 @@ leases = sa.Table(
     sa.Column("owner_ends_at", sa.String),
     sa.Column("revoke_at", sa.String),
 )
-"""Leases that have not ended as far as is known: model.HeldLease, `ref` as in acted_on."""
+"""The leases that are not known to have ended: model.HeldLease, `ref` as in acted_on."""
 
 sources = sa.Table(
     "sources",
@@ -158,11 +159,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             WHEN 'verified' THEN rotated_at WHEN 'put' THEN at WHEN 'failed' THEN at END""",
         "ALTER TABLE connections ADD COLUMN gone_at TEXT",
         "ALTER TABLE connections ADD COLUMN older_versions TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE connections ADD COLUMN maybe_in_place TEXT NOT NULL DEFAULT '[]'",
     ),
     (
-        # An update that was cut off or refused left in place what was put before it.
+        # An update that was interrupted or refused left the credential before it in place.
         "UPDATE connections SET put_at = rotated_at WHERE put_at IS NULL",
-        # The old versions were those of a rotation, and told nothing of a single connection.
+        # The old table had the versions of a whole rotation, and not those of each connection.
         "DROP TABLE secrets_seen",
         """CREATE TABLE acted_on (
             rotation TEXT NOT NULL, target TEXT NOT NULL, connection TEXT NOT NULL,
@@ -171,4 +173,4 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX outcomes_unchanged ON outcomes (rotation) WHERE result = 'unchanged'",
     ),
 )
-"""A step that was released is never edited; another one follows it."""
+"""A released step is never edited. A change is another step."""

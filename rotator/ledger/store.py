@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -22,9 +21,8 @@ from rotator.ledger.reading import SqlReader
 from rotator.ledger.schema import acted_on, connections, leases, outcomes, runs, sources
 from rotator.ledger.writer import Writer
 from rotator.model.lease import HeldLease
-from rotator.model.record import Record, Stage
-from rotator.model.run import ActedOn, Outcome, Run, RunResult, Settlement
-from rotator.model.secret import SecretRef
+from rotator.model.record import Record
+from rotator.model.run import ActedOn, Run, RunResult, Settlement
 from rotator.model.source import SourceState
 from rotator.ports import ConnectionKey
 
@@ -45,15 +43,6 @@ def _upsert(table: sa.Table) -> Any:
 
 # Built once: building and looking up a statement costs more than running it.
 _WRITE_RECORD = _upsert(connections)
-_NEW_RECORD = insert(connections)
-_WRITE_RECORD_AS_BEFORE = _NEW_RECORD.on_conflict_do_update(
-    index_elements=["target", "connection"],
-    set_={
-        **{column.name: _NEW_RECORD.excluded[column.name] for column in connections.columns},
-        "put_at": sa.func.coalesce(_NEW_RECORD.excluded.put_at, connections.c.put_at),
-    },
-)
-"""Until the run uses the new port: it doesn't know of put_at."""
 _WRITE_LEASE = _upsert(leases)
 _WRITE_SOURCE = _upsert(sources)
 _ADD_OUTCOME = outcomes.insert()
@@ -61,7 +50,7 @@ _WRITE_ACTED_ON = _upsert(acted_on)
 
 
 class SqlLedger(SqlReader):
-    """Fits the core's RunLedger and LedgerReader.
+    """Implements the core's RunLedger and LedgerReader.
 
     Every method raises LedgerError, and returns once what it wrote is durable.
     """
@@ -123,6 +112,15 @@ class SqlLedger(SqlReader):
     async def write(self, record: Record) -> None:
         await self._writer.do(lambda db: _write(db, _WRITE_RECORD, [rows.row(record)]))
 
+    async def settle(self, settlements: Collection[Settlement]) -> None:
+        given = tuple(settlements)
+
+        def work(db: sa.Connection) -> None:
+            _write(db, _WRITE_RECORD, [rows.row(one.record) for one in given if one.record])
+            _write(db, _ADD_OUTCOME, [rows.row(one.outcome) for one in given])
+
+        await self._writer.do(work)
+
     async def remember(self, rotation: str, acted_on: Mapping[ConnectionKey, ActedOn]) -> None:
         given = dict(acted_on)
 
@@ -162,50 +160,6 @@ class SqlLedger(SqlReader):
             db.execute(statement)
 
         await self._writer.do(work)
-
-    # Until the run uses the new port. Then `_settle` becomes `settle`, the rest goes, and
-    # `SqlReader.acted_on` need not leave out the rows that `seen` writes.
-
-    @overload
-    async def settle(self, settlements: Collection[Settlement]) -> None: ...
-    @overload
-    async def settle(self, record: Record | None, outcome: Outcome) -> None: ...
-    async def settle(self, *given: Any, **named: Any) -> None:
-        settled, *rest = (*given, *named.values())
-        if rest:
-            settlement = Settlement(settled, rest[0])
-            await self._settle([settlement], _WRITE_RECORD_AS_BEFORE)
-        else:
-            await self._settle(settled)
-
-    async def _settle(
-        self, settlements: Collection[Settlement], statement: Any = _WRITE_RECORD
-    ) -> None:
-        given = tuple(settlements)
-
-        def work(db: sa.Connection) -> None:
-            _write(db, statement, [rows.row(one.record) for one in given if one.record])
-            _write(db, _ADD_OUTCOME, [rows.row(one.outcome) for one in given])
-
-        await self._writer.do(work)
-
-    async def intend(self, record: Record) -> None:
-        await self._writer.do(lambda db: _write(db, _WRITE_RECORD_AS_BEFORE, [rows.row(record)]))
-
-    async def put(self, record: Record) -> None:
-        if record.stage is Stage.PUT and record.put_at is None:
-            record = replace(record, put_at=record.at)
-        await self.intend(record)
-
-    async def seen(self, rotation: str, versions: Mapping[SecretRef, str]) -> None:
-        acted = {("", rows.ref_text(ref)): ActedOn(ref, of) for ref, of in versions.items()}
-        await self.remember(rotation, acted)
-
-    async def seen_versions(self, rotation: str) -> Mapping[SecretRef, str]:
-        found = await self._all(
-            acted_on.select().where(acted_on.c.rotation == rotation, acted_on.c.target == "")
-        )
-        return {rows.ref_value(row["ref"]): row["version"] for row in found}
 
 
 def _write(db: sa.Connection, statement: Any, values: list[dict[str, Any]]) -> None:

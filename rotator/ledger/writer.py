@@ -1,4 +1,4 @@
-"""Group commit: what many coroutines write at once shares one transaction and one fsync."""
+"""Group commit: writes of many coroutines at once share one transaction and one fsync."""
 
 from __future__ import annotations
 

@@ -8,10 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 _SHORTEST_SCRUBBED = 4
-"""A shorter value stands in too many words by chance."""
-
-
-_NO_SECRETS = frozenset({"AUTH_TYPE", "TRANSPORT_TYPE"})
+"""Characters. A shorter value is part of too many words by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +33,16 @@ class Credential:
     fingerprint: str
     secret_version: str
     changed_at: datetime | None = None
-    """Of the secret, as it is there."""
+    """When the secret changed, by the clock of its source, where the source tells."""
+    public: frozenset[str] = frozenset()
+    """The keys of `data` whose values are no secrets."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
 
     def scrub(self, text: str) -> str:
-        """Without any of the values: an endpoint may echo the key that it refuses."""
-        values = [value for key, value in self.data.items() if key not in _NO_SECRETS]
+        """Replace every secret value in a text. An endpoint may echo the key that it refuses."""
+        values = [value for key, value in self.data.items() if key not in self.public]
         for value in sorted(values, key=len, reverse=True):
             if len(value) >= _SHORTEST_SCRUBBED:
                 text = text.replace(value, "<redacted>")

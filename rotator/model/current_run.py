@@ -1,7 +1,7 @@
-"""Which run the present task works for: tasks and the threads of sources inherit it.
+"""The run that the present task works for. Tasks and the threads of sources inherit it.
 
-Targets and sources know nothing of runs, and many runs use them at once; so what they tell of
-themselves learns here whose it is, rather than by an argument through every call.
+Targets and sources know nothing of runs, and many runs use them at once. So the events that they
+tell find the id of their run here, instead of in an argument of every call.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ _run: ContextVar[str | None] = ContextVar("rotator_run", default=None)
 
 
 def present_run() -> str | None:
-    """Its id; None outside of runs."""
+    """The id of the run; None outside of runs."""
     return _run.get()
 
 
 @contextmanager
 def working_for(run_id: str) -> Iterator[None]:
+    """Everything inside of it works for this run."""
     before = _run.set(run_id)
     try:
         yield

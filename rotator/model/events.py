@@ -16,24 +16,26 @@ from rotator.model.run import Outcome, Run
 
 
 class Occasion(StrEnum):
-    """What people are told of; the values of `notify[].events`."""
+    """What people are notified of. These are the values of `notify[].events`."""
 
     FAILED = "failed"
-    """Or refused itself."""
+    """A run failed, or its plan was refused."""
     ROLLED_BACK = "rolled_back"
     QUARANTINED = "quarantined"
     RECOVERED = "recovered"
-    """The first success after any of these was told."""
+    """The first success after a notification of one of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
+    """A run holds its lock and has begun."""
+
     run: Run
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan stands: connections as listed, and how many updates and verifications follow."""
+    """The plan of a run is made."""
 
     run_id: str
     rotation: str
@@ -46,7 +48,7 @@ class Listed:
 
     rotation: str
     targets: frozenset[str]
-    """Those that answered."""
+    """The targets that answered."""
     connections: tuple[Connection, ...]
 
 
@@ -62,27 +64,29 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A connection's part of the run is over."""
+    """A connection's part in a run is over."""
 
     outcome: Outcome
     cause: Cause | None = None
-    """Of a failure."""
+    """Why it failed; None where it did not."""
     request_id: str | None = None
-    """The X-Request-Id of the answer that it failed of, where there was one."""
+    """The X-Request-Id of the answer that made it fail, where there was one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
+    """A run has ended, however it did."""
+
     run: Run
     cause: Cause | None = None
-    """Of a run that failed or was refused: the first that there was."""
+    """Why it failed or was refused: the first cause that there was."""
     request_id: str | None = None
-    """As that of Settled, where the run as a whole failed of it."""
+    """The X-Request-Id of the answer that made the run as a whole fail, where there was one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestAnswered:
-    """One request to a target. `status` is a number, or the failure: `timeout`, `error`."""
+    """One request to a target has ended. `status` is a number, or `timeout` or `error`."""
 
     target: str
     method: str
@@ -90,15 +94,14 @@ class RequestAnswered:
     seconds: float
     request_id: str | None = None
     ahead: float | None = None
-    """Seconds by which the target's clock is ahead of ours, where the answer was looked at for it.
-    """
+    """Seconds by which the target's clock is ahead of ours; None where it was not compared."""
     run_id: str | None = field(default_factory=present_run, kw_only=True)
-    """That it was made for, if any: known where the event is made, and nowhere later."""
+    """The run that it was made for, if any. It is known where the event is made, and not later."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRead:
-    """One read or probe of a source. `result` is `ok`, or that of the SourceError."""
+    """One operation of a source has ended. `result` is `ok`, or that of the SourceError."""
 
     source: str
     operation: str
@@ -106,31 +109,32 @@ class SourceRead:
     result: str
     seconds: float
     reason: str = ""
-    """Of a failure, in words."""
+    """Why it failed, in words."""
     run_id: str | None = field(default_factory=present_run, kw_only=True)
-    """As that of RequestAnswered. What several wait for belongs to the run that asked first."""
+    """The run that it was made for, if any. Where several wait, it is the run that asked first."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretHinted:
-    """A source says by itself that something changed: a reason to look, and no more."""
+    """A source announced a change by itself. It is a reason to look, and no more."""
 
     source: str
     path: str
-    """With its mount, as the source writes it; empty: nobody knows what."""
+    """What changed, with its mount, as the source writes it; empty: nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSeen:
-    """The token that a source works with. None: it never ends."""
+    """A source was seen with this token."""
 
     source: str
     ends_at: datetime | None
+    """None: it never ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeasesSeen:
-    """All leases of the ledger, after they were tended."""
+    """All leases of the ledger, after the keeper has seen to them."""
 
     leases: tuple[HeldLease, ...]
 
@@ -146,12 +150,14 @@ LeaseStep = Literal[
     "not revoked",
     "ended",
 ]
-"""`lost`: asked for, and the answer did not come. `shortened`: may not be revoked, so it was
-renewed for a second."""
+"""`lost`: it was asked for, and no answer came. `shortened`: rotator may not revoke it, so it was
+renewed for one second."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseChanged:
+    """A lease took a step, or failed to."""
+
     lease: HeldLease
     what: LeaseStep
     reason: str = ""
@@ -159,20 +165,20 @@ class LeaseChanged:
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """What became of a notification on its way to one webhook.
+    """How the delivery of a notification to one webhook went.
 
-    `result` is `sent`, `failed` (given up) or `dropped` (too many before it), or `delayed`: to be
-    tried again, told once.
+    `result` is `sent`, `failed` (given up), `dropped` (too many were waiting), or `delayed` (it is
+    tried again later; this is told once).
     """
 
     id: str
     occasion: Occasion
     rotation: str
     receiver: str
-    """The host alone: the rest of the URL may be a secret."""
+    """The host of the webhook. The rest of its URL may be a secret."""
     result: str
     reason: str = ""
-    """Of `dropped`, only the first time in a row."""
+    """Why it was not sent. Where several in a row are `dropped`, only the first has one."""
     attempts: int = 0
 
 

@@ -20,22 +20,25 @@ class Owner:
     lasts_at_most: float | None
     """Seconds until it ends even though it is renewed; None: as long as it is renewed."""
     ended: frozenset[str] = frozenset()
-    """Accessors of tokens before it that were refused before their time: whoever revoked them took
-    their leases along."""
+    """Accessors of earlier tokens that were refused before their time. Whoever revoked them ended
+    their leases too."""
 
 
 class LeaseState(StrEnum):
+    """How far the life of a lease has come."""
+
     ASKED = "asked"
-    """A read that makes it was sent. Without an answer nobody knows its id: it ends by itself."""
+    """The read that makes it was sent. If no answer comes, nobody knows its id, and it ends by
+    itself."""
     LIVE = "live"
-    """Renewed for as long as a connection needs it."""
+    """A connection needs it, so it is renewed."""
     RETIRED = "retired"
-    """No connection needs it any more: revoked after a while."""
+    """No connection needs it any more, so it is revoked after a while."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """A lease as the ledger keeps it: all that it takes to renew, replace and revoke it."""
+    """A lease as the ledger keeps it, with everything needed to renew, replace and revoke it."""
 
     id: str
     """Also the `secret_version` of the connections that live on it."""
@@ -54,6 +57,6 @@ class HeldLease:
     owner: str | None = None
     """The accessor of the token that it dies with."""
     owner_ends_at: datetime | None = None
-    """Of that token, as last seen; None: it never does, or nobody knows."""
+    """When that token ends, as last seen; None: never, or nobody knows."""
     revoke_at: datetime | None = None
-    """Of one that is RETIRED."""
+    """When to revoke it; None unless it is RETIRED."""

@@ -1,4 +1,4 @@
-"""What a plan says of one connection."""
+"""The lines of a plan: one connection each, with a verdict and a reason."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from rotator.model.secret import SecretRef
 
 
 class Verdict(StrEnum):
-    """What the plan says of one connection."""
+    """What the plan says of a connection."""
 
     UNCHANGED = "unchanged"
     NEW = "new"
     CHANGED = "changed"
     DRIFTED = "drifted"
     UNVERIFIED = "unverified"
-    """Put by an earlier run that ended before it saw READY: verify, don't put again."""
+    """An earlier run put the credential and ended before it saw READY: verify it, and don't put it
+    again."""
     BROKEN = "broken"
-    """Verified before and not changed since, and its endpoint refuses the credential now."""
+    """It was verified and nobody changed it since, and its endpoint refuses the credential now."""
     ADOPTED = "adopted"
-    """Not on record, and works: what it has is taken for the present credential, unseen."""
+    """It is not on record, and it works: it is assumed to have the present credential."""
     INVALID = "invalid"
 
 
@@ -36,15 +37,20 @@ class Change:
     verdict: Verdict
     reason: str
     credential: Credential | None = None
-    """None where the verdict is INVALID, or where `secret` is dynamic: it is made when it is put.
-    """
+    """None where the verdict is INVALID, and where `secret` is dynamic: then it is made only when
+    its turn comes."""
     secret: SecretRef | None = None
     update: bool = False
-    """Whether an update is sent: only for NEW and CHANGED, and DRIFTED unless only warned of."""
+    """Whether an update is sent: for NEW and CHANGED, and for DRIFTED unless `on_drift` is warn."""
     record: Record | None = None
     warning: str | None = None
     cause: Cause | None = None
-    """Of a verdict of INVALID."""
+    """Why the verdict is INVALID or BROKEN."""
+
+    @property
+    def touched(self) -> bool:
+        """Whether a run does anything with the connection: updates it, or verifies it."""
+        return self.update or self.verify_only
 
     @property
     def verify_only(self) -> bool:

@@ -8,18 +8,18 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """How far the last update of a connection came. Each is safe to die in."""
+    """How far the last update of a connection came. A process may die in any of them."""
 
     INTENDED = "intended"
-    """Written down; the request may or may not have been sent, or its answer is lost."""
+    """The intent is on record. The request may or may not have left, or its answer was lost."""
     PUT = "put"
-    """Answered; not yet seen READY."""
+    """The update was answered, and not yet seen to work."""
     VERIFIED = "verified"
-    """READY was seen for this write."""
+    """The connection was seen READY with this update."""
     FAILED = "failed"
-    """Put, but did not become READY."""
+    """The update was put, and the connection did not become READY."""
     REFUSED = "refused"
-    """Never applied: the target said no."""
+    """The update was not applied: the target refused it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class Record:
     fingerprint: str
     secret_version: str
     resource_version: str | None
-    """After the update, as far as it is known: from its answer, or as seen when it was verified."""
+    """The version that the update made, where it is known: from its answer, or from a look."""
     version_before: str | None
     """The resource version that the update was to replace."""
     run_id: str
     at: datetime
     uid: str | None = None
-    """Of the connection: one that was deleted and made again has another."""
+    """The connection's own id. A connection that was deleted and made again has another."""
     phase: str | None = None
     error: str | None = None
     verified_fingerprint: str | None = None
@@ -47,16 +47,23 @@ class Record:
     """When the credential that is in place was put, if it was verified."""
     verified_at: datetime | None = None
     verified_version: str | None = None
-    """Of the secret; a lease stays alive until its connection was verified with another."""
+    """The version of the secret that was verified last. A lease stays alive until its connection
+    was verified with another."""
     put_at: datetime | None = None
-    """When the last update was answered, whether or not it was verified since."""
+    """When the last update was answered, verified or not."""
     gone_at: datetime | None = None
     """When the target answered, asked by name, that the connection does not exist."""
     older_versions: tuple[str, ...] = ()
     """Resource versions known to be older than `resource_version`. A list that shows one of them
     lags; nobody else changed the connection."""
 
+    maybe_in_place: tuple[str, ...] = ()
+    """Versions of the secret that updates before this one may have put, since the last one that was
+    verified."""
+
     @property
     def leases(self) -> frozenset[str]:
-        """What this connection may live on, if these versions are ids of leases."""
-        return frozenset(filter(None, (self.secret_version, self.verified_version)))
+        """The leases that this connection may live on, if these versions are ids of leases."""
+        return frozenset(
+            filter(None, (self.secret_version, self.verified_version, *self.maybe_in_place))
+        )

@@ -1,4 +1,4 @@
-"""The rules of rotations, as the core reads them: no configuration model, no vendor's word."""
+"""The rules of rotations as the core reads them, without the configuration's models."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SecretPlace:
     lease: LeaseSharing | None = None
     """None: reading it makes nothing."""
     revoke_after: timedelta = timedelta(minutes=5)
-    """How long a lease lives on after every connection was verified without it."""
+    """How long a lease is kept after every connection was verified without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class OnFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RolloutPolicy:
-    """What goes first, what goes together, and when to stop. Counts hold for each target."""
+    """What goes first, what goes together, and when to stop. The counts are for each target."""
 
     canary: int = 1
     """Connections that go first; 0: none."""
@@ -98,6 +98,8 @@ class VerificationPolicy:
     """Seconds between two looks."""
     stable: int = 2
     """Looks in a row, at least one interval apart, that must show it usable."""
+    settled_version: bool = False
+    """Whether the target moves the version of a connection once more when its phase settles."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Runs, and what became of each connection in them."""
+"""Runs, and how each connection ended in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one connection in one run: the one record that every observer sees."""
+    """How one connection ended in one run. Every observer sees this one value."""
 
     run_id: str
     rotation: str
@@ -37,7 +37,7 @@ class Outcome:
     fingerprint: str | None = None
     secret_version: str | None = None
     verify_seconds: float | None = None
-    """From the answer to the update until READY was seen."""
+    """The time from the answer to the update until READY was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,13 @@ class ActedOn:
 
 
 class RunResult(StrEnum):
-    """How a run ended; the first three are the values of the metric's `result` label."""
+    """How a run ended. The first three are the values of the label `result` of the metric."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     REFUSED = "refused"
     INTERRUPTED = "interrupted"
-    """Told to stop, or killed: the next run finishes its work. Not counted as a run of its own."""
+    """It was told to stop, or killed. The next run finishes its work, so it is not counted."""
 
 
 @dataclass(frozen=True, slots=True)

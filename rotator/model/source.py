@@ -1,4 +1,4 @@
-"""What a source permits, and how it answered lately."""
+"""What a source permits, and how it answered most recently."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that the configuration needs of a source, and whether it may have it."""
+    """One permission that the configuration needs of a source, and whether it has it."""
 
     what: str
-    """As a person would say it: `read kv/data/flink/openai`."""
+    """The permission in words: `read kv/data/flink/openai`."""
     problem: str = ""
-    """Empty where it works; else what is missing, and the remedy."""
+    """What is missing, and what to do; empty where it works."""
     required: bool = True
-    """Whether rotator can't do its work without it; else it does with less."""
+    """Whether rotator needs it to work at all; otherwise it works with less."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How a source answered lately, as far as the daemon saw."""
+    """How a source answered most recently, as far as the daemon saw."""
 
     source: str
     ok_at: datetime | None
-    """Of the last read or probe that worked."""
+    """When a read or probe last worked."""
     failing_since: datetime | None = None
     reason: str = ""
-    """What it said last, where it fails."""
+    """Why it fails; empty where it doesn't."""

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from rotator.backoff import Backoff
 from rotator.clock import either
-from rotator.http.retry import Backoff
 from rotator.model.events import Notified
 from rotator.notify.message import Notification
 from rotator.notify.receiver import Again, Answer, Arrived, Never, Receiver

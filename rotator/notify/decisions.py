@@ -1,4 +1,4 @@
-"""Decides what is news, given what was said already. Pure: time and memory are arguments."""
+"""Decides what is news, given what was announced already. Pure: the time is an argument."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def decide(ended: FinishedRun, told: Told | None) -> Decision:
     if run.result is RunResult.SUCCEEDED:
         return Decision((Occasion.RECOVERED,) if told else (), None)
     if run.result not in _BAD or run.finished_at is None:
-        return Decision((), told)  # an interrupted run says nothing of the rotation
+        return Decision((), told)  # an interrupted run says nothing about the rotation
     failure = digest(ended)
     if told is not None and told.failure == failure and run.finished_at - told.at < AGAIN_AFTER:
         return Decision((), told)
@@ -69,7 +69,7 @@ def decide(ended: FinishedRun, told: Told | None) -> Decision:
 _VOLATILE = re.compile(
     r"X-Request-Id [^\s,)]+"
     r"|resource version \S+( → \S+)?"
-    r"|\b[0-9]+ (?=not touched)"  # grows with the connections that match
+    r"|\b[0-9]+ others? (was|were) not touched"  # grows with the connections that match
     r"|\b[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b"
     r"|\b[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}\S*"
 )

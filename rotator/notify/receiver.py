@@ -87,7 +87,7 @@ class Receiver:
         except ValueUnavailable as error:
             return Again(str(error))
         except TimeoutError:
-            # Whatever made it hang may hold on to this connection.
+            # Whatever made it hang may still hold this connection.
             await self.aclose()
             return Again(f"no answer within {self.patience:g} s")
         except (httpx.HTTPError, OSError) as error:
@@ -95,7 +95,7 @@ class Receiver:
             await self.aclose()
             return Again(cause(error) or _words(error))
         except (httpx.InvalidURL, UnicodeError):
-            # The host can't be looked up: it has a label of 70 letters, say.
+            # The host can't be looked up: it has a label of 70 letters, for example.
             return Never(f"{self.key}.url has a host that can't be one")
 
     async def _url(self) -> str:

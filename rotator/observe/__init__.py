@@ -1,0 +1,1 @@
+"""Observers of events: Prometheus metrics, the log, and traces."""

@@ -35,10 +35,10 @@ _VERIFIED = (
 
 @dataclass(slots=True)
 class Series:
-    """What is known about one connection."""
+    """The state behind the series of one connection."""
 
     rotation: str
-    """The label: the rotation that put its credential, or would."""
+    """The value of the label: the rotation that put its credential, or would put it."""
     listed_by: set[str] = field(default_factory=set)
     """Rotations whose last look found it. Without any, it is gone."""
     phase: str | None = None
@@ -108,7 +108,7 @@ class ConnectionSeries(Collector):
         self._shown = True
 
     def hide(self) -> None:
-        """Another process looks at them from now on, so the phases seen here are forgotten."""
+        """Forget the phases that were seen here: another process looks at them from now on."""
         self._shown = False
         for series in self._series.values():
             series.phase = None
@@ -135,7 +135,7 @@ class ConnectionSeries(Collector):
 
     def _planned(self, event: Planned) -> None:
         for change in event.changes:
-            # One that several rotations claim stays with the one that put its credential.
+            # A connection that several rotations match stays with the one that put its credential.
             if change.verdict is not Verdict.INVALID:
                 place = change.connection
                 series = self._at(place.target, place.name, event.rotation)

@@ -1,7 +1,4 @@
-"""How soon connections follow their secrets: what the service level objective counts.
-
-Pure: events and the time are arguments.
-"""
+"""Counts how soon connections follow their secrets, for the service level objective. Pure."""
 
 from __future__ import annotations
 

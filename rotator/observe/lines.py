@@ -120,7 +120,7 @@ def _first_line(record: logging.LogRecord) -> str:
     try:
         text = record.getMessage()
     except (TypeError, ValueError, LookupError):
-        # If a message doesn't fit its arguments, logging itself would print these.
+        # If a message doesn't fit its arguments, logging itself would print the arguments.
         text = str(record.msg)
     return text.partition("\n")[0]
 
@@ -142,5 +142,5 @@ def _shown(value: object) -> str:
 def _escaped(character: str) -> str:
     if character in {'"', "\\"}:
         return f"\\{character}"
-    # Not printable are also the marks that turn the direction of text, and halves of characters.
+    # Marks that turn the direction of text and halves of surrogate pairs are not printable either.
     return character if character.isprintable() else character.encode("unicode_escape").decode()

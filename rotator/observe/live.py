@@ -27,7 +27,7 @@ class _Count:
 
 
 class Live:
-    """An observer."""
+    """An observer that counts what the runs in progress have done."""
 
     def __init__(self) -> None:
         self._runs: dict[str, _Count] = {}

@@ -25,7 +25,8 @@ _END = b"# EOF\n"
 
 
 class Metrics:
-    """An observer. Its registry is its own, so that nothing else of the process gets in."""
+    """An observer that keeps all metrics. It has a registry of its own, so that it shows nothing
+    else of the process."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         # This would add a series to each counter and histogram that nobody looks at.
@@ -48,7 +49,7 @@ class Metrics:
         )
         self._reload = Gauge(
             "rotator_config_last_reload_successful",
-            "Whether the configuration was taken when it was last read.",
+            "Whether the configuration was valid when it was last read.",
             registry=registry,
         )
         self._runs = RunSeries(registry)
@@ -77,7 +78,7 @@ class Metrics:
         end = _END if text.endswith(_END) else b""
         return text.removesuffix(end) + self.connections.exposition() + end, kind
 
-    # What is in no event
+    # What no event tells
 
     def configured(self, config: Config) -> None:
         """Removes the series of rotations, targets and sources that are gone."""
@@ -106,7 +107,7 @@ class Metrics:
         self._runs.next_run(rotation, due)
 
     def tick(self) -> None:
-        """To be called every few seconds."""
+        """Call this every few seconds."""
         self._runs.tick(self._now())
 
     def restore(self, records: Iterable[Record], last: Iterable[Run], good: Iterable[Run]) -> None:

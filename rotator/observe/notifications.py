@@ -10,7 +10,7 @@ _DELIVERIES = ("sent", "failed", "dropped")
 
 
 class NotificationSeries:
-    """An observer."""
+    """An observer that counts notifications."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._notifications = Counter(

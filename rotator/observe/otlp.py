@@ -31,7 +31,8 @@ _ARGUMENT = re.compile(r"%[-+#0 ]?[\d.]*[a-zA-Z]")
 
 
 class Otlp:
-    """`observe` makes the spans. `aclose` sends what is left, if that is quick."""
+    """Tracing that is switched on. `observe` makes the spans; `aclose` sends the rest, if that is
+    quick."""
 
     def __init__(self, endpoint: str, clock: Clock, tell: Tell) -> None:
         """Raises what the SDK raises for settings that it can't use."""
@@ -86,7 +87,7 @@ class _Trouble:
     def worked(self) -> None:
         if self._present:
             self._present = False
-            self._tell(logging.INFO, "traces.restored", "the collector takes them again")
+            self._tell(logging.INFO, "traces.restored", "the collector accepts them again")
 
     def cut_off(self) -> None:
         self.seen = self.seen or f"the collector did not take all of them within {GRACE:g} s"
@@ -121,7 +122,7 @@ class _Telling(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self._trouble.seen = ""
         result = self._exporter.export(spans)
-        # The exporter takes a redirect, and a page of a proxy, for a success.
+        # The exporter counts a redirect, or a page of a proxy, as a success.
         if result is SpanExportResult.SUCCESS and not self._trouble.seen:
             self._trouble.worked()
             return result
@@ -133,7 +134,8 @@ class _Telling(SpanExporter):
 
 
 class _Library(logging.Handler):
-    """What OpenTelemetry logs: each message once, and without arguments, which can be headers."""
+    """Passes on what OpenTelemetry logs: each message once, and without arguments, which can be
+    headers."""
 
     def __init__(self, tell: Tell) -> None:
         super().__init__(logging.WARNING)
@@ -148,7 +150,7 @@ class _Library(logging.Handler):
         self._logger.addHandler(self)
 
     def leave(self) -> None:
-        """Stays silent from now on: a request that is cut off has nothing more to say."""
+        """Stay silent from now on: the error of a request that is cut off is no news."""
         self._logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:

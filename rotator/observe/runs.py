@@ -1,4 +1,4 @@
-"""Series of rotations: their runs, what these did, and whether they are in time."""
+"""The series of rotations: their runs, what runs did, and whether they are in time."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _CHANGE_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 14_400, 86_
 
 
 class RunSeries:
-    """An observer. Only the process that leads shows the times of runs: followers would show old
-    ones."""
+    """An observer that makes these series. Only the process that leads shows the times of runs:
+    followers would show old ones."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._runs = Counter(
@@ -81,7 +81,7 @@ class RunSeries:
         self._freshness = Freshness()
         self._rules: Mapping[str, RotationConfig] = {}
         self._since: dict[str, datetime] = {}
-        """When a rotation was first configured here. Before that it owes nothing."""
+        """When a rotation was first configured here. No run was due before that."""
         self._times: dict[Gauge, dict[str, datetime]] = {
             gauge: {} for gauge in (self._last, self._last_success, self._next, self._due)
         }
@@ -144,8 +144,7 @@ class RunSeries:
         self._at(self._next, rotation, due)
 
     def tick(self, now: datetime) -> None:
-        """Updates what only the passing of time changes: a change that can't arrive in time any
-        more."""
+        """Count the changes that can no longer arrive in time."""
         for late in self._freshness.overdue(now):
             self._count(late)
 
@@ -156,7 +155,7 @@ class RunSeries:
                 gauge.labels(rotation).set(at.timestamp())
 
     def hide(self) -> None:
-        """Another process leads. What it does is not seen here."""
+        """Hide the times of runs: another process leads, and what it does is not seen here."""
         self._shown = False
         self._freshness.clear()
         for gauge in self._times:

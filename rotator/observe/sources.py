@@ -1,4 +1,4 @@
-"""Series of sources: reads, tokens and leases."""
+"""The series of sources: reads, tokens and leases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rotator.observe.targets import REQUEST_SECONDS
 
 
 class SourceSeries:
-    """An observer. Only the process that keeps tokens and leases alive shows them."""
+    """An observer that makes these series. Only the process that keeps tokens and leases alive
+    shows them."""
 
     def __init__(self, registry: CollectorRegistry, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -45,7 +46,7 @@ class SourceSeries:
         )
         self._replaceable = Gauge(
             "rotator_source_token_replaceable",
-            "Whether rotator can log in anew when the token ends: not where it was given one.",
+            "Whether rotator can log in again when the token ends: not where it was given a token.",
             ["source"],
             registry=registry,
         )
@@ -63,7 +64,7 @@ class SourceSeries:
         )
         self._lease_changes = Counter(
             "rotator_lease_changes_total",
-            "What became of leases: made, renewed, retired, revoked, and what failed of it.",
+            "Steps of leases: made, renewed, retired, revoked, ended, and those that failed.",
             ["source", "rotation", "change"],
             registry=registry,
         )

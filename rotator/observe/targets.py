@@ -1,4 +1,4 @@
-"""Series of targets: requests, throttling, clocks, and how long updates take to work."""
+"""The series of targets: requests, throttling, clocks, and how long updates take to work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class TargetSeries:
-    """An observer."""
+    """An observer that makes these series."""
 
     def __init__(self, registry: CollectorRegistry, now: Callable[[], datetime]) -> None:
         self._now = now

@@ -1,4 +1,4 @@
-"""Makes text of others safe to send."""
+"""Makes text from outside safe to send."""
 
 from __future__ import annotations
 

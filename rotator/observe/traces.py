@@ -92,7 +92,7 @@ class Traces:
         begun = self._runs.pop(run.id, None) or self._begun(run)
         end = _nanoseconds(run.finished_at) if run.finished_at else self._now()
         for (target, connection), since in begun.put.items():
-            # Cut off; the next run verifies it.
+            # The run was interrupted; the next one verifies it.
             attributes = _verification(target, connection, str(run.result), "")
             self._part(begun, f"verify {target}", attributes, since, end)
         begun.span.set_attributes(

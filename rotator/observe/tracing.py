@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Unusable(Exception):
-    """The variables ask for something impossible. Says what, without any value."""
+    """The variables ask for something impossible. The text says what, without any value."""
 
 
 @asynccontextmanager
@@ -74,7 +74,7 @@ def endpoint(environ: Mapping[str, str]) -> str | None:
     """The URL that spans are posted to; None if nobody asks for them. Raises Unusable."""
 
     def value(name: str) -> str:
-        # As the specification has it, what is empty is not set.
+        # The specification says that an empty variable counts as not set.
         return environ.get(name, "").strip()
 
     key = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"

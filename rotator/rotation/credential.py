@@ -1,71 +1,53 @@
-"""A connection's type and a secret's fields → auth data."""
+"""The fields of a secret → the values of a connection's options."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
-from rotator.config.models import Constant
-from rotator.confluent.types import TYPES, Way, fit
 from rotator.errors import CredentialInvalid
-
-__all__ = ["TYPES", "Way", "auth_data", "fit", "mapping_digest"]
-
-_TRANSPORTS = ("SSE", "STREAMABLE_HTTP")
-
-
-def mapping_digest(mapping: Mapping[str, str | Constant]) -> str:
-    """Which options come from which fields; changes when that does. No secret goes into it."""
-    plain = {
-        option: {"value": place.value} if isinstance(place, Constant) else place
-        for option, place in mapping.items()
-    }
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-
+from rotator.model.credential import AuthData, Credential
+from rotator.model.rule import FieldOf, Fixed
 
 _PLACEHOLDERS = frozenset({"<no value>", "<redacted>", "<nil>", "null", "none", "changeme"})
 """What broken templates and careless hands leave where a secret should be."""
 
 
-def auth_data(
-    connection_type: str,
-    mapping: Mapping[str, str | Constant],
-    fields: Mapping[str, object],
-) -> dict[str, str]:
-    """The whole of `auth_data.data`. Raises CredentialInvalid, which names fields, never values."""
-    way = fit(connection_type, mapping)
-    keys = {**way.required, **way.optional} if way else {option: option for option in mapping}
-    data = {keys[option]: _value(option, place, fields) for option, place in mapping.items()}
-    transport = data.get("TRANSPORT_TYPE")
-    if way and transport is not None and transport not in _TRANSPORTS:
-        raise CredentialInvalid(f"transport-type is none of {' and '.join(_TRANSPORTS)}")
-    if way and transport == "STREAMABLE_HTTP" and "SSE_ENDPOINT" in data:
-        raise CredentialInvalid("sse-endpoint doesn't go with the transport-type STREAMABLE_HTTP")
-    if way and way.auth_type:
-        data["AUTH_TYPE"] = way.auth_type
-    return data
+def values(mapping: Mapping[str, FieldOf | Fixed], fields: Mapping[str, object]) -> dict[str, str]:
+    """Option → value. Raises CredentialInvalid, which names fields, never values."""
+    return {option: _value(option, place, fields) for option, place in mapping.items()}
 
 
-def _value(option: str, place: str | Constant, fields: Mapping[str, object]) -> str:
-    if isinstance(place, Constant):
+def credential(
+    made: AuthData,
+    fingerprint: Callable[[Mapping[str, str]], str],
+    version: str,
+    changed_at: datetime | None = None,
+) -> Credential:
+    """What is put on a connection. `version` is that of the secret, or the id of a lease."""
+    return Credential(made.data, fingerprint(made.data), version, changed_at, made.public)
+
+
+def _value(option: str, place: FieldOf | Fixed, fields: Mapping[str, object]) -> str:
+    if isinstance(place, Fixed):
         return place.value
-    if place not in fields:
-        near = difflib.get_close_matches(place, fields, n=1)
+    name = place.name
+    if name not in fields:
+        near = difflib.get_close_matches(name, fields, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
-        raise CredentialInvalid(f"{option}: the secret has no field {place!r}{hint}")
-    value = fields[place]
+        raise CredentialInvalid(f"{option}: the secret has no field {name!r}{hint}")
+    value = fields[name]
     if isinstance(value, (dict, list)):
-        raise CredentialInvalid(f"{option}: field {place!r} of the secret is nested, not text")
+        raise CredentialInvalid(f"{option}: field {name!r} of the secret is nested, not text")
     if not isinstance(value, str):
         raise CredentialInvalid(
-            f"{option}: field {place!r} of the secret is no text; write it in quotes"
+            f"{option}: field {name!r} of the secret is no text; write it in quotes"
         )
     if not value.strip():
-        raise CredentialInvalid(f"{option}: field {place!r} of the secret is empty")
+        raise CredentialInvalid(f"{option}: field {name!r} of the secret is empty")
     if value.strip().lower() in _PLACEHOLDERS:
         raise CredentialInvalid(
-            f"{option}: field {place!r} of the secret holds a placeholder, not a credential"
+            f"{option}: field {name!r} of the secret holds a placeholder, not a credential"
         )
     return value

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from rotator.config.models import Match, RotationConfig, SecretConfig
 from rotator.errors import CredentialInvalid
 from rotator.model.connection import Connection
+from rotator.model.rule import LeaseSharing, Matching, Rule
 from rotator.model.secret import SecretRef
 
 
@@ -16,54 +16,47 @@ def _any(globs: Iterable[str], word: str) -> bool:
     return any(fnmatchcase(word, glob) for glob in globs)
 
 
-def matches(rule: Match, connection: Connection) -> bool:
+def matches(matching: Matching, connection: Connection) -> bool:
     return (
-        (rule.type is None or _any(rule.type, connection.type.upper()))
-        and (rule.name is None or _any(rule.name, connection.name))
-        and (rule.endpoint is None or _any(rule.endpoint, connection.endpoint))
-        and not (rule.exclude is not None and _any(rule.exclude, connection.name))
+        (matching.type is None or _any(matching.type, connection.type.upper()))
+        and (matching.name is None or _any(matching.name, connection.name))
+        and (matching.endpoint is None or _any(matching.endpoint, connection.endpoint))
+        and not (matching.exclude is not None and _any(matching.exclude, connection.name))
     )
 
 
-def only_type(rule: Match) -> str | None:
-    """The one type that can match, to narrow a listing to; None if there may be more."""
-    if rule.type is not None and len(rule.type) == 1 and not re.search(r"[*?\[]", rule.type[0]):
-        return rule.type[0]
+def only_type(matching: Matching) -> str | None:
+    """The one type that can match, to narrow a listing to. None: there may be more than one."""
+    types = matching.type
+    if types is not None and len(types) == 1 and not re.search(r"[*?\[]", types[0]):
+        return types[0]
     return None
 
 
-def claimants(
-    rotations: Mapping[str, RotationConfig], target: str, connection: Connection
-) -> tuple[str, ...]:
+def claimants(rules: Mapping[str, Rule], target: str, connection: Connection) -> tuple[str, ...]:
     """The rotations that match a connection; more than one would overwrite each other's work."""
     return tuple(
         name
-        for name, rotation in rotations.items()
-        if target in rotation.targets and matches(rotation.match, connection)
+        for name, rule in rules.items()
+        if target in rule.targets and matches(rule.matching, connection)
     )
 
 
 _SAFE_WORD = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f]+")
 
 
-def secret_of(
-    secret: SecretConfig, rotation: str, connection: Connection, environment: str
-) -> SecretRef:
+def secret_of(rule: Rule, connection: Connection, environment: str) -> SecretRef:
     """The reference with its placeholders filled in, and who holds the lease if it makes one.
 
     Names come from the target, so one that would climb to another secret is refused
     (CredentialInvalid), not quoted.
     """
+    place = rule.secret
     words = {
         "connection": connection.name,
         "type": connection.type,
         "target": connection.target,
         "environment": environment,
-    }
-
-    holder = {
-        "shared": rotation,
-        "per-connection": f"{rotation}/{connection.target}/{connection.name}",
     }
 
     def fill(match: re.Match[str]) -> str:
@@ -72,12 +65,16 @@ def secret_of(
             raise CredentialInvalid(f"{match[1]} {word!r} can't be part of the path of a secret")
         return word
 
+    holders = {
+        LeaseSharing.SHARED: rule.name,
+        LeaseSharing.PER_CONNECTION: f"{rule.name}/{connection.target}/{connection.name}",
+    }
     return SecretRef(
-        source=secret.source,
-        path=re.sub(r"\{(connection|type|target|environment)\}", fill, secret.path),
-        engine=secret.engine,
-        mount=secret.mount,
-        version=secret.version,
-        stage=secret.stage,
-        holder=holder.get(secret.dynamic or ""),
+        source=place.source,
+        path=re.sub(r"\{(connection|type|target|environment)\}", fill, place.path),
+        engine=place.engine,
+        mount=place.mount,
+        version=place.version,
+        stage=place.stage,
+        holder=holders[place.lease] if place.lease is not None else None,
     )

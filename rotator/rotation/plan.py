@@ -1,20 +1,14 @@
-"""What a run would do, decided without touching anything.
-
-A plan is a value: it can be shown, compared, and it can refuse itself.
-"""
+"""What a run would do: a value that can be shown, compared, and that can refuse itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from rotator.config.models import RotationConfig
 from rotator.errors import Cause, PlanRefused
-from rotator.model.connection import Connection
-from rotator.model.credential import Credential
 from rotator.model.plan import Change, Verdict
-from rotator.model.record import Record, Stage
-from rotator.model.secret import SecretRef
+from rotator.model.rule import Matching, OnFailure, RolloutPolicy, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,240 +22,70 @@ class Plan:
 
     @property
     def pending(self) -> bool:
-        return any(change.update or change.verify_only for change in self.changes)
+        return any(change.touched for change in self.changes)
 
     @property
     def invalid(self) -> tuple[Change, ...]:
         return tuple(change for change in self.changes if change.verdict is Verdict.INVALID)
 
-    def refuse_if_unsafe(self, rule: RotationConfig) -> None:
-        """Raises PlanRefused, in the words of the person who set the limit."""
-        expect = rule.match.expect
+    def refuse_if_unsafe(self, rule: Rule) -> None:
+        """Raises PlanRefused, in the words of the person who set the limit.
+
+        A target whose own connections are invalid stops itself alone; the plan is refused where
+        that leaves nothing to do.
+        """
+        for problem in self._out_of_bounds(rule.matching):
+            raise problem
+        stopped = self._stopped_targets(rule.rollout)
+        others = {change.connection.target for change in self.changes if change.touched} - stopped
+        if stopped and not others:
+            raise self._unfit()
+
+    def problems(self, rule: Rule) -> tuple[str, ...]:
+        """All that would keep a run of this plan from succeeding, in words for people."""
+        found = [str(problem) for problem in self._out_of_bounds(rule.matching)]
+        if self._stopped_targets(rule.rollout):
+            found.append(str(self._unfit()))
+        found += [
+            f"rotation {self.rotation}, {_place(change)}: {change.reason}"
+            for change in self.changes
+            if change.verdict is Verdict.BROKEN
+        ]
+        return tuple(found)
+
+    def _out_of_bounds(self, matching: Matching) -> Iterator[PlanRefused]:
         matched = f"{self.matched} connection{'s' * (self.matched != 1)}"
-        if self.matched < expect.min and not self.missing_targets:
-            raise PlanRefused(
+        if self.matched < matching.at_least and not self.missing_targets:
+            yield PlanRefused(
                 f"rotation {self.rotation} matches {matched}, fewer than "
-                f"match.expect.min ({expect.min}); check match, or lower the limit",
+                f"match.expect.min ({matching.at_least}); check match, or lower the limit",
                 Cause.MATCH,
             )
-        if expect.max is not None and self.matched > expect.max:
-            raise PlanRefused(
+        if matching.at_most is not None and self.matched > matching.at_most:
+            yield PlanRefused(
                 f"rotation {self.rotation} matches {matched}, more than "
-                f"match.expect.max ({expect.max}); narrow match, or raise the limit",
+                f"match.expect.max ({matching.at_most}); narrow match, or raise the limit",
                 Cause.MATCH,
             )
-        invalid = self.invalid
-        if rule.rollout.on_failure == "halt" and len(invalid) > rule.rollout.max_failures:
-            first = invalid[0]
-            more = f" (and {len(invalid) - 1} more; `rotator plan` shows all)" * (len(invalid) > 1)
-            raise PlanRefused(
-                f"rotation {self.rotation}, connection {first.connection.name} of target "
-                f"{first.connection.target}: {first.reason}{more}; nothing was sent",
-                first.cause or Cause.CREDENTIAL,
-            )
+
+    def _stopped_targets(self, policy: RolloutPolicy) -> set[str]:
+        """Targets in which more connections are invalid than may fail."""
+        if policy.on_failure is OnFailure.CONTINUE:
+            return set()
+        targets = Counter(change.connection.target for change in self.invalid)
+        most = policy.max_failures_total
+        if most is not None and targets.total() > most:
+            return {change.connection.target for change in self.changes}
+        return {target for target, count in targets.items() if count > policy.max_failures}
+
+    def _unfit(self) -> PlanRefused:
+        first, more = self.invalid[0], len(self.invalid) - 1
+        others = f" (and {more} more; `rotator plan` shows all)" * (more > 0)
+        return PlanRefused(
+            f"rotation {self.rotation}, {_place(first)}: {first.reason}{others}; nothing was sent",
+            first.cause or Cause.CREDENTIAL,
+        )
 
 
-def invalid(
-    connection: Connection,
-    reason: str,
-    secret: SecretRef | None = None,
-    cause: Cause = Cause.CREDENTIAL,
-) -> Change:
-    return Change(connection, Verdict.INVALID, reason, secret=secret, cause=cause)
-
-
-def decide(
-    connection: Connection,
-    credential: Credential,
-    secret: SecretRef,
-    record: Record | None,
-    *,
-    adopt_unknown: bool = False,
-    reapply_drift: bool = True,
-    force: bool = False,
-    warning: str | None = None,
-) -> Change:
-    """The change of one connection, from what is listed, what is wanted, and what was recorded."""
-    if record is None and adopt_unknown and connection.usable:
-        verdict, reason, update = _ADOPTED
-    else:
-        verdict, reason, update = _verdict(connection, credential, record, reapply_drift)
-    if force and not update:
-        verdict, reason, update = Verdict.CHANGED, "forced", True
-    return Change(
-        connection,
-        verdict,
-        reason,
-        credential=credential,
-        secret=secret,
-        update=update,
-        record=record,
-        warning=warning,
-    )
-
-
-def decide_leased(
-    connection: Connection,
-    secret: SecretRef,
-    record: Record | None,
-    stale: str | None,
-    *,
-    reapply_drift: bool = True,
-    force: bool = False,
-    warning: str | None = None,
-) -> Change:
-    """As `decide`, where a credential is made only to be put: so there is none to compare.
-
-    `stale` is why the credential of the record can't stay; None: its lease is good for longer.
-    """
-    verdict, reason, update = _leased_verdict(connection, record, stale, reapply_drift)
-    if force and not update:
-        verdict, reason, update = Verdict.CHANGED, "forced", True
-    return Change(
-        connection,
-        verdict,
-        reason,
-        secret=secret,
-        update=update,
-        record=record,
-        warning=warning,
-    )
-
-
-def _leased_verdict(
-    connection: Connection, record: Record | None, stale: str | None, reapply_drift: bool
-) -> tuple[Verdict, str, bool]:
-    if record is None:
-        return _NEVER
-    if found := _another_uid(connection, record):
-        return found
-    if stale is not None:
-        return Verdict.CHANGED, stale, True
-    verdict, reason, update = _by_stage(connection, record, reapply_drift)
-    if verdict is Verdict.UNCHANGED:
-        reason = "its lease is good for longer"
-    return verdict, reason, update
-
-
-_NEVER = (Verdict.NEW, "never rotated before", True)
-_ADOPTED = (
-    Verdict.ADOPTED,
-    "not on record and works: taken to have the secret of now (ledger.on_unknown: adopt)",
-    False,
-)
-
-
-def _verdict(
-    connection: Connection, credential: Credential, record: Record | None, reapply_drift: bool
-) -> tuple[Verdict, str, bool]:
-    if record is None:
-        return _NEVER
-    if found := _another_uid(connection, record):
-        return found
-    if record.fingerprint != credential.fingerprint:
-        return Verdict.CHANGED, _why_changed(record, credential), True
-    verdict, reason, update = _by_stage(connection, record, reapply_drift)
-    if verdict is Verdict.UNCHANGED:
-        reason = f"secret version {_short(credential.secret_version)}"
-    return verdict, reason, update
-
-
-def _another_uid(connection: Connection, record: Record) -> tuple[Verdict, str, bool] | None:
-    if record.uid and connection.uid and record.uid != connection.uid:
-        return Verdict.NEW, "the connection was deleted and made again", True
-    return None
-
-
-def _by_stage(
-    connection: Connection, record: Record, reapply_drift: bool
-) -> tuple[Verdict, str, bool]:
-    """Where the credential on record is the one that is wanted."""
-    match record.stage:
-        case Stage.INTENDED:
-            return Verdict.CHANGED, "an update of it was cut off before its answer", True
-        case Stage.REFUSED:
-            return Verdict.CHANGED, f"the last update was refused: {record.error}", True
-        case Stage.PUT:
-            return _after_put(connection, record)
-        case Stage.FAILED if connection.usable and _in_place(connection, record):
-            return Verdict.UNVERIFIED, "became usable after the last run gave up", False
-        case Stage.FAILED:
-            return Verdict.CHANGED, f"the last update failed: {record.error}", True
-        case Stage.VERIFIED if _drifted(connection, record):
-            then, now = record.resource_version, connection.resource_version
-            reason = f"changed by someone else: resource version {then} → {now}"
-            return Verdict.DRIFTED, reason, reapply_drift
-        case Stage.VERIFIED:
-            return Verdict.UNCHANGED, "", False
-
-
-def _after_put(connection: Connection, record: Record) -> tuple[Verdict, str, bool]:
-    if record.version_before is None:
-        return Verdict.CHANGED, "put before, and no version tells whether it arrived", True
-    if _drifted(connection, record):
-        return Verdict.CHANGED, "put, and changed by someone else before it was verified", True
-    return Verdict.UNVERIFIED, "put by a run that ended before it saw READY", False
-
-
-def _why_changed(record: Record, credential: Credential) -> str:
-    then, now = record.secret_version, credential.secret_version
-    if then == now:
-        return "another credential from the same version: the mapping or fingerprint key changed"
-    return f"secret version {_short(then)} → {_short(now)}"
-
-
-def _short(version: str) -> str:
-    return version if len(version) <= 24 else f"{version[:23]}…"
-
-
-def _drifted(connection: Connection, record: Record) -> bool:
-    if record.resource_version is None or connection.resource_version is None:
-        return False
-    if connection.resource_version == record.version_before:
-        return False  # a list that lags: it shows what the update replaced
-    return connection.moved_since(_as_of(connection, record.resource_version))
-
-
-def _in_place(connection: Connection, record: Record) -> bool:
-    """Whether the write that the record tells of is the one that the target shows."""
-    if record.version_before is None:
-        return False
-    if not connection.moved_since(_as_of(connection, record.version_before)):
-        return False
-    return record.resource_version is None or not _drifted(connection, record)
-
-
-def _as_of(connection: Connection, version: str) -> Connection:
-    """The connection as it was at an earlier version, as far as versions go."""
-    return replace(connection, phase="", detail="", resource_version=version, updated_at=None)
-
-
-def before_of(change: Change) -> Connection:
-    """The connection as it was before the update that is to be verified."""
-    if change.verify_only and change.record and change.record.version_before is not None:
-        return _as_of(change.connection, change.record.version_before)
-    return change.connection
-
-
-def adopted(change: Change, rotation: str, run_id: str, now: datetime) -> Record | None:
-    """The record of a connection that is taken as it is: its present resource version counts.
-
-    Nothing of it was seen to be put or to work here, so no such time is claimed.
-    """
-    credential, connection = change.credential, change.connection
-    if change.verdict is not Verdict.ADOPTED or credential is None:
-        return None
-    return Record(
-        target=connection.target,
-        connection=connection.name,
-        rotation=rotation,
-        stage=Stage.VERIFIED,
-        fingerprint=credential.fingerprint,
-        secret_version=credential.secret_version,
-        resource_version=connection.resource_version,
-        version_before=None,
-        run_id=run_id,
-        at=now,
-        uid=connection.uid,
-        phase=connection.phase,
-    )
+def _place(change: Change) -> str:
+    return f"connection {change.connection.name} of target {change.connection.target}"

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 
-from rotator.errors import Cause, LedgerError, PlanRefused, RotatorError
+from rotator.errors import (
+    Cause,
+    LedgerError,
+    NothingMatches,
+    PlanRefused,
+    RotatorError,
+    TargetError,
+)
 from rotator.leases.issuer import Issuer, retire_unused
+from rotator.model.credential import Credential
 from rotator.model.current_run import working_for
-from rotator.model.events import Planned, RunFinished, RunStarted, Settled
-from rotator.model.plan import Change, Verdict
-from rotator.model.run import Outcome, Result, Run, RunResult
-from rotator.rotation.apply import Execution
-from rotator.rotation.context import RunContext
-from rotator.rotation.plan import adopted
-from rotator.rotation.survey import Survey, survey
+from rotator.model.events import Planned, RunFinished, RunStarted
+from rotator.model.plan import Change
+from rotator.model.rule import Rule
+from rotator.model.run import Run, RunResult
+from rotator.ports import RunContext
+from rotator.rotation.credential import credential
+from rotator.rotation.drive import MakeCredential, drive
+from rotator.rotation.listing import listed
+from rotator.rotation.rollout import RollOut, Summary
+from rotator.rotation.survey import Survey, auth_data, survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +54,15 @@ def new_run(order: Order, now: datetime) -> Run:
 
 
 async def execute(context: RunContext, order: Order, run: Run, stop: asyncio.Event) -> Run:
-    """The finished run. Raises RunInProgress where another holds the rotation, and LedgerError.
+    """The finished run.
 
-    Whatever else goes wrong ends in the run's result and reason. When `stop` is set, requests
-    under way end, nothing new starts, and the next run finishes the work. A crash and a
-    cancellation are recorded too, and raised on.
+    Raises RunInProgress where another holds the rotation, NothingMatches where `order.only` names
+    no connection, and LedgerError. Whatever else goes wrong ends in the run's result and reason.
+    When `stop` is set, requests under way end, nothing new starts, and the next run finishes the
+    work. A crash and a cancellation are recorded too, and raised on.
     """
+    if order.only is not None:
+        await _refuse_empty_filter(context, order.rotation, order.only)
     cause: Cause | None = None
     request_id: str | None = None
     try:
@@ -76,6 +89,11 @@ async def execute(context: RunContext, order: Order, run: Run, stop: asyncio.Eve
                 run = replace(run, finished_at=context.clock.now())
                 try:
                     await asyncio.shield(context.ledger.finish(run))
+                except LedgerError as error:
+                    if run.result is RunResult.SUCCEEDED:  # nobody will know, so it did not
+                        run = replace(run, result=RunResult.FAILED, reason=str(error))
+                        cause = error.cause
+                    raise
                 finally:
                     context.observe(RunFinished(run, cause, request_id))
     except LedgerError as error:
@@ -87,105 +105,77 @@ async def execute(context: RunContext, order: Order, run: Run, stop: asyncio.Eve
     return run
 
 
+async def _refuse_empty_filter(context: RunContext, rotation: str, only: str) -> None:
+    """Raises NothingMatches, before anything of a run is on record."""
+    rule = context.rules[rotation]
+    records = {name: await context.ledger.records(name) for name in rule.targets}
+    try:
+        listing = await listed(context, rule, records)
+    except TargetError:
+        return  # the run itself meets it, and records it
+    names = sorted(connection.name for connection in listing.connections)
+    if not listing.failures and not any(fnmatchcase(name, only) for name in names):
+        raise NothingMatches(rotation, only, names)
+
+
 async def _rotate(
     context: RunContext, order: Order, run: Run, stop: asyncio.Event
 ) -> tuple[Run, Cause | None]:
     """The run with its result, and what it failed of."""
-    rule = context.config.rotations[order.rotation]
-    seen = await survey(context, order.rotation, only=order.only, force=order.force)
-    context.observe(Planned(run.id, order.rotation, seen.plan.changes))
+    rule = context.rules[order.rotation]
+    seen = await survey(context, rule.name, only=order.only, force=order.force)
+    context.observe(Planned(run.id, rule.name, seen.plan.changes))
     # Remembered before the plan can refuse itself: a version that made it refuse must not wake
     # the watch again and again.
-    await context.ledger.seen(order.rotation, seen.versions)
-    # What a run that died made and never put.
-    await retire_unused(context, order.rotation, seen)
-    seen.plan.refuse_if_unsafe(rule)
-
-    issuer = Issuer(context, order.rotation, run.id)
-    execution = Execution(context, run.id, order.rotation, rule, stop, issuer)
-    counts: Counter[Result] = Counter()
-    for change, outcome in _without_updates(seen.plan.changes, run, context.clock.now()):
-        counts[outcome.result] += 1
-        record = adopted(change, run.rotation, run.id, outcome.at)
-        if outcome.result is Result.FAILED:
-            execution.failed(change.cause)
-        if outcome.result is Result.FAILED or record is not None:
-            await context.ledger.settle(record, outcome)
-        context.observe(Settled(outcome, change.cause))
-    before = execution.failures
+    await context.ledger.remember(rule.name, seen.acted_on)
+    places = {name: context.targets[name].concurrency for name in rule.targets}
+    machine = RollOut.of(seen.plan.changes, rule, run.id, places)
+    issuer = Issuer(context, rule, run.id)
+    make = _maker(context, rule, issuer)
     try:
-        await execution.roll_out(seen.plan.changes)
+        seen.plan.refuse_if_unsafe(rule)
+        await _mark_gone(context, seen)
+        await _retire(context, rule, seen)  # what a run that died made and never put
+        await drive(machine, context, make, stop)
+    except PlanRefused as refusal:
+        if refusal.cause is Cause.MATCH:
+            raise  # perhaps of the wrong connections: there is nothing to say of each
+        machine.refuse()
+        await drive(machine, context, make, stop)
+        counts = machine.summary().counts
+        run = replace(run, result=RunResult.REFUSED, reason=str(refusal), counts=counts)
+        return run, refusal.cause
     finally:
         issuer.close()
-    await retire_unused(context, order.rotation, seen)
-
-    untouched = _untouched(seen.plan.changes, execution)
-    for change in untouched:
-        why = "stopped before its turn" if stop.is_set() else "halted after failures elsewhere"
-        context.observe(Settled(_outcome(change, run, Result.SKIPPED, why, context.clock.now())))
-    failed = execution.failures - before
-    counts[Result.FAILED] += failed
-    counts[Result.ROTATED] += len(execution.settled) - failed
-    counts[Result.SKIPPED] += len(untouched)
-    result, reason = _result(seen, execution, untouched, stop)
-    done = replace(
-        run, result=result, reason=reason, counts={str(key): n for key, n in counts.items() if n}
-    )
-    if result is not RunResult.FAILED:
-        return done, None
-    unlisted = next(iter(seen.failures.values()), None)
-    return done, unlisted.cause if unlisted else execution.cause
+    await _retire(context, rule, seen)  # what the verified credentials replaced
+    return _finished(run, machine.summary(), seen)
 
 
-def _without_updates(
-    changes: Iterable[Change], run: Run, now: datetime
-) -> list[tuple[Change, Outcome]]:
-    """The outcomes that stand as soon as the plan does."""
-    outcomes = []
-    for change in changes:
-        if change.update or change.verify_only:
-            continue
-        result = {
-            Verdict.INVALID: Result.FAILED,
-            Verdict.DRIFTED: Result.SKIPPED,
-        }.get(change.verdict, Result.UNCHANGED)
-        outcomes.append((change, _outcome(change, run, result, change.reason, now)))
-    return outcomes
+def _maker(context: RunContext, rule: Rule, issuer: Issuer) -> MakeCredential:
+    async def make(change: Change) -> Credential:
+        if change.secret is None:
+            raise AssertionError("what has no credential yet has a secret that makes one")
+        secret = await issuer.secret(change.secret)
+        made = auth_data(context.targets[change.connection.target], rule, change.connection, secret)
+        return credential(made, context.fingerprint, secret.version)
+
+    return make
 
 
-def _outcome(change: Change, run: Run, result: Result, reason: str, now: datetime) -> Outcome:
-    return Outcome(
-        run_id=run.id,
-        rotation=run.rotation,
-        target=change.connection.target,
-        connection=change.connection.name,
-        result=result,
-        reason=reason,
-        at=now,
-        phase=change.connection.phase,
-        resource_version=change.connection.resource_version,
-        fingerprint=change.credential.fingerprint if change.credential else None,
-        secret_version=change.credential.secret_version if change.credential else None,
-    )
+async def _mark_gone(context: RunContext, seen: Survey) -> None:
+    for record in seen.gone.values():
+        await context.ledger.write(replace(record, gone_at=context.clock.now()))
 
 
-def _untouched(changes: Iterable[Change], execution: Execution) -> list[Change]:
-    return [
-        change
-        for change in changes
-        if (change.update or change.verify_only)
-        and (change.connection.target, change.connection.name) not in execution.settled
-    ]
+async def _retire(context: RunContext, rule: Rule, seen: Survey) -> None:
+    await retire_unused(context, rule, gone=seen.gone.keys(), left=seen.left)
 
 
-def _result(
-    seen: Survey, execution: Execution, untouched: list[Change], stop: asyncio.Event
-) -> tuple[RunResult, str]:
-    if stop.is_set() and untouched:
-        return RunResult.INTERRUPTED, f"told to stop; {len(untouched)} left for the next run"
-    parts = [str(error) for error in seen.failures.values()]
-    if execution.failures:
-        parts.append(f"{execution.failures} failed")
-    if untouched:
-        parts.append(f"{len(untouched)} not touched, since more than max_failures failed")
-    return (RunResult.FAILED if parts else RunResult.SUCCEEDED), "; ".join(parts)
+def _finished(run: Run, summary: Summary, seen: Survey) -> tuple[Run, Cause | None]:
+    """Targets that could not be listed fail the run, however well the others went."""
+    result, reason, cause = summary.result, summary.reason, summary.cause
+    if seen.listing.failures and result is not RunResult.INTERRUPTED:
+        unlisted = list(seen.listing.failures.values())
+        result, cause = RunResult.FAILED, unlisted[0].cause
+        reason = "; ".join([*(str(error) for error in unlisted), *([reason] if reason else [])])
+    return replace(run, result=result, reason=reason, counts=summary.counts), cause

@@ -1,4 +1,4 @@
-"""Who may do what: HTTP Basic with an API key, or a bearer token."""
+"""Checks who may do what: HTTP Basic with an API key, or a bearer token."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ DEFAULT_PORT = 8765
 
 
 def _seconds(text: str) -> float:
-    from rotator.config.models import parse_duration
+    from rotator.config.fields import parse_duration
 
     try:
         return parse_duration(text).total_seconds()

@@ -95,7 +95,7 @@ def credential_digest(data: Mapping[str, str]) -> str:
 
 
 class Connections:
-    """Raises ApiError. Reads lag as configured; writes meet the connection as it is."""
+    """The connections. They raise ApiError. Reads lag as configured; writes see the present."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -109,7 +109,7 @@ class Connections:
         return found
 
     def current(self, name: str) -> StoredConnection:
-        """Without lag."""
+        """The connection as it is now, without lag."""
         found = self._seen(name, self._world.now())
         if found is None:
             raise _unknown(name)
@@ -150,7 +150,7 @@ class Connections:
     def furnish(
         self, name: str, connection_type: str, endpoint: str, data: Mapping[str, str], since: float
     ) -> None:
-        """Makes a connection that has existed since then, with a credential that was accepted."""
+        """Make a connection that has existed since then, with a credential that was accepted."""
         settings = self._world.settings
         verdict = _unreachable(settings, endpoint)
         phase = verdict.phase if verdict else settings.ready_phase
@@ -221,8 +221,8 @@ class Connections:
         begins: float,
         *before: tuple[float, StoredConnection],
     ) -> StoredConnection:
-        """Write what it shows `before` it begins to settle, then, and once its phase is decided;
-        the first of these."""
+        """Write what the connection shows: `before` it begins to settle, while it settles, and once
+        its phase is decided. Returns the first of these."""
         settings = self._world.settings
         verdict = judge(settings, first.type, first.endpoint, first.data)
         last = replace(first, phase=verdict.phase, detail=verdict.detail)

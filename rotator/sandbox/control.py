@@ -29,7 +29,7 @@ _GUIDE = """\
 An emulated Confluent Cloud: sql/v1 connections and statements, and these to steer it:
 
 GET    /sandbox/counters       requests by method and status, updates by connection, faults
-DELETE /sandbox/counters       back to nought
+DELETE /sandbox/counters       back to zero
 PATCH  /sandbox/settings       {"latency": 0.05, "settle": 2, "lag": 1, "strict": true,
                                 "limit": {"requests": 40}, "faults": {"error-500": 0.05},
                                 "phase_lag": 0.5, "update_answer": "connection",

@@ -1,4 +1,4 @@
-"""How an answer goes over the wire, whole or not."""
+"""Sends an answer over the wire, whole or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that goes wrong between a client and an API, on order or by chance."""
+"""The faults between a client and an API, on order or by chance."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pydantic import ConfigDict, Field, with_config
 
 
 class FaultKind(StrEnum):
+    """What goes wrong. A docstring says what the client sees."""
+
     # The request is not acted on.
     ERROR_500 = "error-500"
     ERROR_502 = "error-502"
@@ -22,9 +24,9 @@ class FaultKind(StrEnum):
     """500 with `{"error": {"code", "message"}}`."""
     UNAUTHORIZED = "unauthorized"
     METHOD_NOT_ALLOWED = "method-not-allowed"
-    """405 to a PUT of a connection."""
+    """A PUT of a connection gets a 405."""
     CONFLICT = "conflict"
-    """409 to an update."""
+    """An update gets a 409."""
     THROTTLED = "throttled"
     """429; with Retry-After if `retry_after` is given."""
     RESET = "reset"
@@ -38,7 +40,7 @@ class FaultKind(StrEnum):
     """200 with a JSON document of another kind."""
     REDIRECT = "redirect"
     """307 to `location`."""
-    # The request is acted on, and its answer comes to harm.
+    # The request is acted on, and its answer is spoilt.
     ERROR_AFTER = "error-after"
     """500."""
     RESET_AFTER = "reset-after"
@@ -110,7 +112,7 @@ class Fault:
     """A glob over the whole path, decoded: `*/connections/openai-001`. That of a connection also
     for `unlisted`."""
     times: Annotated[int, Field(ge=1)] | None = 1
-    """How often it strikes; None: until it is taken back."""
+    """How often it happens; None: until it is taken back."""
     after: Annotated[int, Field(ge=0)] = 0
     """How many matching requests pass first."""
     retry_after: Annotated[float, Field(ge=0)] | None = None
@@ -118,8 +120,8 @@ class Fault:
     size: Annotated[int, Field(ge=0)] = 64 * 2**20
     location: str = "https://elsewhere.invalid/"
     value: str = "somebody-elses"
-    """What somebody else puts as each key of the credential; one that contains "invalid" ends in
-    INVALID_AUTH, as ever."""
+    """The value that somebody else puts for each key of the credential. One that contains "invalid"
+    ends in INVALID_AUTH, as always."""
 
     def fits(self, method: str, path: str, *, listing: bool) -> bool:
         return (
@@ -141,7 +143,8 @@ def _possible(kind: FaultKind, method: str, *, listing: bool) -> bool:
 
 
 class FaultPlan:
-    """Faults that were ordered come first, in their order. Chance decides for all other requests.
+    """Decides which request gets which fault. Ordered faults come first, in their order; for all
+    other requests chance decides.
 
     The chance is seeded: the same requests in the same order get the same faults.
     """
@@ -191,7 +194,7 @@ class FaultPlan:
         )
 
     def _is_due(self, index: int) -> bool:
-        """Count one more occasion of this order, and take the order out with its last one."""
+        """Count one more request that fits this order. The last one takes the order out."""
         fault = self._orders[index]
         self._counts[index] += 1
         count = self._counts[index]

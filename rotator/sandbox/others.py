@@ -20,4 +20,4 @@ def meddle(connections: Connections, name: str, fault: Fault) -> None:
             connections.delete(name)
             connections.create(name, present.type, present.endpoint, credential)
         case _:
-            raise AssertionError(f"{fault.kind} is nothing that somebody else does")
+            raise AssertionError(f"{fault.kind} is no fault of BY_OTHERS")

@@ -80,11 +80,11 @@ class SandboxSettings:
     """Follow the contract to the letter: an update needs metadata.resource_version and
     auth_data.kind, the organization is a UUID, and there is no PATCH of a connection."""
     update_answer: Literal["empty", "connection"] = "empty"
-    """What a 200 to an update of a connection carries; the contract says nothing, the
+    """The body of a 200 to an update of a connection. The contract says nothing of it; the
     documentation shows the connection."""
     patch_version: Literal["check", "ignore", "refuse"] = "check"
-    """What becomes of metadata.resource_version in a PATCH of a connection: a version that is out
-    of date is a conflict, nobody looks at it, or any metadata is a bad request."""
+    """How metadata.resource_version in a PATCH is treated: a version that is out of date is a
+    conflict (check), it is not looked at (ignore), or any metadata is a bad request (refuse)."""
     versions: Literal["counter", "opaque"] = "counter"
 
     latency: Seconds = 0.0

@@ -1,4 +1,4 @@
-"""The statements of one environment: who uses which connection, and stopping and resuming it."""
+"""The statements of one environment: which connections they use, and how they stop and resume."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ class StatementSpec:
 
 
 class Statements:
-    """Raises ApiError. Stopping and resuming take as long as a connection takes to settle."""
+    """The statements. They raise ApiError. To stop and to resume take as long as a connection takes
+    to settle."""
 
     def __init__(self, world: World, environment: str) -> None:
         self._world = world

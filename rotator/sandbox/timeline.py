@@ -1,4 +1,4 @@
-"""What one resource was, is, and will be unless it is written meanwhile."""
+"""The states of one resource over time: what it was, is, and will be unless it is written again."""
 
 from __future__ import annotations
 

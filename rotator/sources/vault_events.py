@@ -16,8 +16,8 @@ from ssl import SSLContext
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from rotator.backoff import Backoff
 from rotator.errors import SourceError
-from rotator.http.retry import Backoff
 
 _TOPIC = "/v1/sys/events/subscribe/kv*?json=true"
 _READING = frozenset({"kv-v2/metadata-read", "kv-v2/data-read"})

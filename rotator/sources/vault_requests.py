@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
+from rotator.backoff import Backoff
 from rotator.errors import LoginDenied, SourceError, SourceUnavailable
-from rotator.http.retry import Backoff
 from rotator.model.secret import SecretRef
 from rotator.sources.vault_errors import Meaning, by_policy, worth_another_try
 from rotator.sources.vault_http import Answer, NoAnswer, VaultClients, VaultRefusal

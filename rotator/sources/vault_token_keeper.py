@@ -8,8 +8,8 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
+from rotator.backoff import Backoff
 from rotator.errors import LoginDenied, SourceDenied, SourceError, SourceUnavailable
-from rotator.http.retry import Backoff
 from rotator.model.events import SourceRead
 from rotator.model.lease import Owner
 from rotator.ports import Observer

@@ -104,7 +104,7 @@ class _Handlers:
             # Thousands of series take a while, and runs need the loop.
             body, kind = await run_in_threadpool(scrape)
         except (TypeError, ValueError):
-            raise HTTPException(400, "Accept: a version is no version; leave Accept out") from None
+            raise HTTPException(400, "Accept has a version that is none; leave it out") from None
         headers = {"Content-Type": kind, "Vary": "Accept, Accept-Encoding"}
         if zipped:
             headers["Content-Encoding"] = "gzip"

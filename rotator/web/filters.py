@@ -1,4 +1,4 @@
-"""Which connections are asked for, in which order, and which page of them."""
+"""The filters of the page: which connections, in which order, and which page of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ORDERS: Mapping[str, tuple[str, Callable[[ConnectionView], Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """As in the query of the page; empty means all."""
+    """The filters in the query of a page. An empty one lets all pass."""
 
     search: str = ""
     """A part of the name in any case, or a glob for all of it."""
@@ -40,7 +40,7 @@ class Filters:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Filters:
-        """From a query. What makes no sense is left out: a page answers with what it understood."""
+        """The filters of a query, without those that make no sense."""
         names = {field.name for field in fields(cls)} - {"page", "order"}
         texts = {name: query.get(name, "").strip()[:_LONGEST] for name in names}
         order = query.get("order", "")

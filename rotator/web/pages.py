@@ -30,18 +30,18 @@ class Pages:
         self._view = view
 
     async def overview(self, request: Request) -> Response:
-        from rotator.web.html.overview import Seen, overview
+        from rotator.web.html.overview import Contents, overview
 
         async def page() -> Render:
             view = self._view
-            seen = Seen(
+            contents = Contents(
                 await view.rotations.rotations(),
                 await view.connections.connections(),
                 await view.sources.sources(),
                 await view.sources.leases(),
                 view.leader(),
             )
-            return lambda: overview(seen, Filters.of(request.query_params), _now())
+            return lambda: overview(contents, Filters.of(request.query_params), _now())
 
         return await _answer(page)
 

@@ -1,4 +1,4 @@
-"""What is shown, and the interface through which it is asked for."""
+"""The values that the page and the API show, and the protocols that they are read through."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ConnectionView:
     rotation: str
     phase: str | None
     stage: str
-    """As the ledger recorded it; `unknown` if it has no record."""
+    """The stage of its record in the ledger; `unknown` if it has none."""
     rotated_at: datetime | None
     """When the last credential that was verified was put."""
     verified_at: datetime | None
@@ -151,7 +151,7 @@ class SourceReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DaemonView:
-    """All that is shown of the daemon, each part by the object that knows it."""
+    """Everything that is shown of the daemon, each part from the object that knows it."""
 
     health: HealthReader
     rotations: RotationReader

@@ -1,4 +1,4 @@
-"""What rotator must reach, measured: `make bench`, or `make bench ARGS="wall memory"`.
+"""Measures rotator against its limits: `make bench`, or `make bench ARGS="wall memory"`.
 
 Each figure comes from `python -m rotator` as a process of its own, against a sandbox in another.
 Figures depend on the machine; what must hold is the ratio to the floor. Exit status 1 where a
@@ -29,7 +29,7 @@ from tests.support.sandbox import SandboxProcess, sandbox_running_as_process
 from tests.support.vault import ROOT, FakeVault
 
 PYTHON = os.environ.get("ROTATOR_BENCH_PYTHON", sys.executable)
-"""Of an environment without the tools of development, as `make bench` has it."""
+"""The Python of an environment without the development tools. `make bench` makes one."""
 
 
 @contextmanager

@@ -43,7 +43,7 @@ async def scrape(installed: Installed) -> list[Figure]:
 
 
 async def finished(daemon: Daemon, count: int) -> float:
-    """Seconds that this run took, the how manieth of the daemon."""
+    """Seconds that the daemon's run of this number took."""
     while True:
         ended = [e for e in daemon.events if e["event"] == "run.finished"]
         if len(ended) >= count:

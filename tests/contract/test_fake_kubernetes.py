@@ -13,7 +13,7 @@ from tests.support.kubernetes import EVERYTHING, FakeKubernetes, kubernetes_runn
 CAPTURED = Path(__file__).parent / "data" / "kubernetes-lease-answers.json"
 
 BODIES = {"no JSON": b"{nope", "merge patch": b'{"spec": {"holderIdentity": "c"}}'}
-"""Of requests whose bodies were not captured."""
+"""The bodies of requests whose bodies were not captured."""
 CREDENTIAL = {
     "admin": "Bearer token-of-admin",
     "service account": "Bearer token-of-account",

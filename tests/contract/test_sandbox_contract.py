@@ -134,7 +134,9 @@ async def test_what_the_contract_refuses_the_strict_sandbox_refuses(
 @pytest.mark.parametrize(
     "query", [{"page_size": "101"}, {"page_size": "x"}, {"page_token": "x" * 256}]
 )
-async def test_and_bad_queries_as_well(sandbox: SandboxFactory, query: dict[str, str]) -> None:
+async def test_the_contract_and_the_sandbox_refuse_bad_queries(
+    sandbox: SandboxFactory, query: dict[str, str]
+) -> None:
     async with client_of(await sandbox()) as client:
         answer = await client.get(gateway_path(), params=query)
     assert breaches_of_request(answer)

@@ -264,7 +264,7 @@ def test_a_fresh_token_that_a_node_does_not_know_yet(profile: Profile) -> None:
         assert statuses == ([412, 200] if profile == "vault-ent" else [200, 200])
 
 
-def test_what_is_said_first(vault: FakeVault, ask: Ask) -> None:
+def test_which_check_comes_first(vault: FakeVault, ask: Ask) -> None:
     """Each condition hides those that the lines after it make too."""
     vault.largest_body = 10
     vault.sealed = True

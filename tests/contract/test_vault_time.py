@@ -171,7 +171,7 @@ def test_leases_of_other_engines(vault: FakeVault, ask: Ask) -> None:
     assert ask("DELETE", "aws/creds/user")[0] == 405
 
 
-def test_what_an_administrator_removes_takes_leases_along(vault: FakeVault, ask: Ask) -> None:
+def test_leases_end_with_what_an_administrator_removes(vault: FakeVault, ask: Ask) -> None:
     vault.policies["creds"] = {CREDS: {"read"}}
     vault.logins["approle", "app"] = Login({"secret_id": "x"}, ("creds",), 600)
     by_root = made(ask)["lease_id"]

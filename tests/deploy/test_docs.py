@@ -20,7 +20,7 @@ from tests.support.helm import manifests
 from tests.support.manifests import VERSIONS, check_schema, of_kind
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "deploy").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "deploy").glob("*.md")))
 README = (ROOT / "deploy" / "README.md").read_text()
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -103,7 +103,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_commands_are_those_that_there_are(page: Path) -> None:
+def test_commands_exist(page: Path) -> None:
     text = "\n".join(block for _, block in _BLOCK.findall(page.read_text()))
     named = set(re.findall(r"(?:^|-- )rotator ([a-z]+)\b", text, re.MULTILINE))
     assert named <= set(cli.commands)

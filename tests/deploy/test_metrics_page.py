@@ -75,7 +75,7 @@ def test_names_kinds_and_labels_are_those_of_the_page() -> None:
     assert page == real()
 
 
-def test_every_name_on_the_page_is_one_that_there_is() -> None:
+def test_every_name_on_the_page_exists() -> None:
     samples = {
         sample.name
         for family in text_string_to_metric_families(text_of(everything()))

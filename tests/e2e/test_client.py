@@ -144,7 +144,7 @@ def page_of(*names: str, following: str = "") -> Reply:
 
 
 @pytest.mark.parametrize("status", [400, 404])
-async def test_a_look_starts_over_where_the_token_of_a_page_has_ended(status: int) -> None:
+async def test_a_look_starts_over_after_a_page_token_has_expired(status: int) -> None:
     tokens = ["old"]
 
     def answer(request: Request) -> Reply:
@@ -241,7 +241,7 @@ async def test_a_name_that_another_connection_answers_for_is_not_found() -> None
         await target.aclose()
 
 
-async def test_it_tells_its_environment_and_its_concurrency(known: Open) -> None:
+async def test_it_knows_its_environment_and_its_concurrency(known: Open) -> None:
     target: Target = known(concurrency=7).target
     assert (target.name, target.environment, target.concurrency) == ("prod", ENVIRONMENT, 7)
 
@@ -354,7 +354,7 @@ async def test_a_400_that_has_another_reason_teaches_nothing(cloud: Sandbox, kno
     with server.serving():
         target = Known(server, [bearer(TOKEN)], update="patch").target
         for _ in range(2):
-            with pytest.raises(TargetRefused, match="it takes the request for wrong"):
+            with pytest.raises(TargetRefused, match="it says that the request is wrong"):
                 await target.update(connection, CREDENTIAL)
         await target.aclose()
     assert server.count("PATCH *") == 4

@@ -65,7 +65,7 @@ class Observed:
         return answer.numbers[-1]
 
     async def highest(self, where: str) -> float:
-        """Of all that a panel of one number would have shown."""
+        """Everything that a panel of one number would have shown."""
         answer = await self.ask(replace(_query(where), kind=Kind.RANGE))
         return max(answer.numbers)
 

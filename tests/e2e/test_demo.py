@@ -52,7 +52,7 @@ async def test_it_tells_its_story_to_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_nothing_is_left_of_it_where_it_is_told_to_stop(
+async def test_it_leaves_nothing_behind_when_it_is_stopped(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     process = await play(tmp_path, "--keep")

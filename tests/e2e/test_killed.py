@@ -78,7 +78,7 @@ async def test_what_was_put_is_verified_and_not_put_again(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_told_to_stop_it_ends_cleanly_and_the_next_run_goes_on(
+async def test_after_sigterm_it_ends_cleanly_and_the_next_run_goes_on(
     installed: Deployment, cloud: Sandbox, number: signal.Signals
 ) -> None:
     process = await installed.spawn("rotate", "-o", "json")
@@ -93,7 +93,7 @@ async def test_told_to_stop_it_ends_cleanly_and_the_next_run_goes_on(
     assert updates(cloud) == CONNECTIONS, "an update that was answered was repeated"
 
 
-async def test_a_second_process_is_refused_and_told_why(
+async def test_a_second_process_is_refused_with_the_reason(
     installed: Deployment, cloud: Sandbox
 ) -> None:
     cloud.state.change(settle=2.0)  # the first is at work for longer than the second takes to start

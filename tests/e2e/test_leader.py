@@ -267,7 +267,7 @@ async def test_without_an_api_server_nobody_writes_and_its_return_restores(stage
     assert {who for _, who in stage.written[seen:]} == {leader.name}
 
 
-async def test_a_deleted_lease_is_made_anew(stage: Stage) -> None:
+async def test_a_deleted_lease_is_created_again(stage: Stage) -> None:
     first = await stage.enter("a")
     await stage.leader()
     await stage.cluster.delete()
@@ -294,7 +294,7 @@ async def renewed(cluster: Cluster, before: dict[str, Any] | None) -> bool:
     return bool(now["spec"]["renewTime"] != before["spec"]["renewTime"])
 
 
-async def test_other_hands_on_its_metadata_disturb_nobody(stage: Stage) -> None:
+async def test_changes_of_its_metadata_disturb_nobody(stage: Stage) -> None:
     first = await stage.enter("a")
     await stage.leader()
     for _ in range(5):
@@ -328,7 +328,7 @@ async def test_a_follower_answers_and_refuses_to_rotate(stage: Stage) -> None:
         assert told == "this process leads"
 
 
-async def test_a_new_leader_adopts_where_it_is_told_to(stage: Stage) -> None:
+async def test_a_new_leader_adopts_where_it_is_configured(stage: Stage) -> None:
     for name in "ab":
         await stage.enter(name, ledger={"on_unknown": "adopt"})
     first = await stage.leader()

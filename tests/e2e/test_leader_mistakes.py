@@ -59,7 +59,7 @@ async def test_no_pod_around(installed: Deployment) -> None:
         )
 
 
-async def test_a_port_that_is_none(installed: Deployment) -> None:
+async def test_an_invalid_port(installed: Deployment) -> None:
     installed.document["coordination"] = {"kind": "lease"}
     pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "tcp://10.0.0.1:443"}
     refused = await installed.rotator("rotate", **pod)

@@ -215,7 +215,7 @@ async def test_renewed_for_a_day_and_replaced_before_its_maximum(site: Site) -> 
     assert len(live) == 1
 
 
-async def test_a_restart_makes_nothing_anew_while_the_token_of_before_lives(site: Site) -> None:
+async def test_a_restart_makes_no_new_credential_while_the_former_token_lives(site: Site) -> None:
     rotator = await site.start()
     await rotator.rotate("mongodb")
     await rotator.keep()
@@ -459,7 +459,7 @@ async def test_a_rotation_that_is_gone_leaves_its_leases_to_their_end(
     assert await rotator.leases() == []
 
 
-async def test_a_configured_token_that_was_revoked_is_told_and_replaced_with_its_leases(
+async def test_a_configured_token_that_was_revoked_is_reported_and_replaced_with_its_leases(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rotator can't log in for it. Once another token is in place, its leases are replaced."""

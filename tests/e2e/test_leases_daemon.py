@@ -13,7 +13,8 @@ from tests.support.deployment import Deployment, DeploymentFactory, deployment
 from tests.support.faulty import Trouble
 from tests.support.sandbox import SandboxFactory, sandbox
 from tests.support.vault import DatabaseRole, FakeVault, Login, vault_running
-from tests.support.waiting import until
+from tests.support.waiting import until, until_so
+from tests.support.webhooks import webhook_running
 
 __all__ = ["deployment", "sandbox"]
 
@@ -126,7 +127,7 @@ async def test_a_reload_keeps_the_token_that_leases_live_on(
     assert len(passwords(cloud)) == 1
 
 
-async def test_told_to_stop_while_vault_hangs_it_leaves_a_line_and_no_credential(
+async def test_stopped_while_vault_hangs_it_leaves_a_line_and_no_credential(
     leased: Deployment, cloud: Sandbox, vault: FakeVault, tmp_path: Path
 ) -> None:
     """The answer is lost with the process; the ledger knows that it was asked for."""
@@ -139,6 +140,58 @@ async def test_told_to_stop_while_vault_hangs_it_leaves_a_line_and_no_credential
     held = await leased.rotator("leases", "-o", "json")
     assert [lease["state"] for lease in held.json()] == ["asked"]
     assert passwords_or_none(cloud) == before
+
+
+async def test_a_value_that_an_endpoint_echoes_is_kept_nowhere(
+    leased: Deployment, cloud: Sandbox, tmp_path: Path
+) -> None:
+    """A run that takes up a verification again has no value that it could take out of a detail."""
+    leased.document["rotations"]["mongodb"]["verify"]["timeout"] = "30s"
+    cloud.state.change(settle=3600.0)
+    process = await leased.spawn("rotate", SECRET_ID=SECRET_ID)
+    await put_on_record(leased)
+    process.kill()
+    await process.communicate()
+    cloud.state.change(settle=0.1)
+    name = next(iter(cloud.state.counters.updates)).split("/")[1]
+    value = cloud.state.connections().current(name).data["PASSWORD"]
+    cloud.state.connections().force_phase(name, "INVALID_AUTH", f"{value} was refused")
+
+    with webhook_running() as webhook:
+        leased.document["notify"] = [{"url": {"env": "HOOK"}}]
+        leased.document["log"] = {"level": "debug"}
+        async with leased.daemon(SECRET_ID=SECRET_ID, HOOK=webhook.url) as daemon:
+            run = await daemon.event("run.finished", trigger="resume", result="failed")
+            await daemon.event("notification.sent", occasion="failed")
+            async with daemon.client() as http:
+                paths = (
+                    "/",
+                    f"/run?id={run['run']}",
+                    f"/connection?target=sandbox&name={name}",
+                    f"/api/v1/runs/{run['run']}",
+                    "/api/v1/connections",
+                    "/metrics",
+                )
+                shown = [(await http.get(path)).text for path in paths]
+        told = [request.body.decode() for request in webhook.requests]
+    listed = [
+        await leased.rotator(it, "-o", "json", HOOK="http://x") for it in ("status", "history")
+    ]
+    assert "INVALID_AUTH" in listed[0].out
+    everything = "\n".join((*daemon.lines, *shown, *told, *(it.out + it.err for it in listed)))
+    assert value not in everything
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in kept if value.encode() in path.read_bytes()]
+
+
+async def put_on_record(leased: Deployment) -> None:
+    """Wait until the ledger says that the canary was put."""
+
+    async def put() -> bool:
+        rows = (await leased.rotator("status", "-o", "json")).json()
+        return [row["stage"] for row in rows].count("put") == 1
+
+    await until_so(put)
 
 
 def passwords_or_none(cloud: Sandbox) -> set[str | None]:

@@ -39,7 +39,7 @@ def installed(deployment: DeploymentFactory, cloud: Sandbox) -> Deployment:
     return made
 
 
-async def test_a_life_is_told_from_its_start_to_its_end(
+async def test_the_log_has_a_daemon_from_its_start_to_its_end(
     installed: Deployment, cloud: Sandbox
 ) -> None:
     installed.rotation["watch"] = "1s"
@@ -138,7 +138,7 @@ async def test_each_trouble_with_a_target_has_its_remedy(
     assert await told_remedy() == remedy(Cause.NOT_READY, "openai")
 
 
-async def test_a_ledger_that_breaks_is_told_with_its_remedy(installed: Deployment) -> None:
+async def test_a_ledger_that_breaks_is_logged_with_its_remedy(installed: Deployment) -> None:
     installed.rotation["watch"] = "1s"
     installed.document["http"]["token"] = {"env": "HTTP_TOKEN"}
     async with installed.daemon(HTTP_TOKEN=TOKEN) as running, running.client() as http:

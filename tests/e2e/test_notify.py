@@ -65,7 +65,7 @@ def without_values(text: str) -> None:
     assert not [value for value in VALUES if value in text]
 
 
-async def test_a_failure_is_told_once_and_its_end_too(
+async def test_a_failure_is_announced_once_and_its_end_too(
     installed: Deployment, cloud: Sandbox, webhook: Webhook
 ) -> None:
     async with daemon(installed, webhook) as running, running.client() as http:
@@ -192,7 +192,7 @@ async def test_what_a_run_says_at_the_end_still_arrives(
     await running.event("notification.sent", attempts=2)
 
 
-async def test_an_interrupted_run_tells_nothing(
+async def test_an_interrupted_run_is_not_announced(
     installed: Deployment, cloud: Sandbox, webhook: Webhook
 ) -> None:
     cloud.state.change(settle=3600.0)
@@ -203,7 +203,7 @@ async def test_an_interrupted_run_tells_nothing(
     assert webhook.told == []
 
 
-async def test_a_command_tells_nobody_but_who_typed_it(
+async def test_a_command_notifies_nobody(
     installed: Deployment, cloud: Sandbox, webhook: Webhook
 ) -> None:
     installed.secret("openai", {"api_key": BAD})
@@ -266,7 +266,7 @@ async def test_url_and_secret_may_come_from_a_source(
     without_values("\n".join(running.lines))
 
 
-async def test_check_says_what_is_missing_and_tells_nobody(
+async def test_check_says_what_is_missing_and_notifies_nobody(
     installed: Deployment, cloud: Sandbox, webhook: Webhook
 ) -> None:
     installed.secret("hook", {"other": webhook.url})

@@ -147,7 +147,7 @@ async def test_the_keyboard_is_enough() -> None:
         assert focused == "openai-002", "a refresh takes nobody from where they are"
 
 
-async def test_it_can_be_told_to_stand_still_and_says_when_it_is_old() -> None:
+async def test_refreshing_can_be_switched_off_and_an_old_page_says_so() -> None:
     state = fleet(12)
     async with web(state) as client, browsing() as tab:
         await tab.page.goto(f"{client.base_url}/")

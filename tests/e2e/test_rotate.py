@@ -129,7 +129,7 @@ async def test_a_change_by_another_hand_is_named_and_put_right(
     assert len(holders(cloud, GOOD)) == 5
 
 
-async def test_plan_changes_nothing_and_tells_by_its_exit_status(
+async def test_plan_changes_nothing_and_its_exit_status_says_what_is_pending(
     installed: Deployment, cloud: Sandbox
 ) -> None:
     before = await installed.rotator("plan", "--detailed-exitcode")
@@ -153,11 +153,43 @@ async def test_expect_refuses_before_anything_is_sent(
     assert updates(cloud) == 0
 
 
+async def test_a_refused_plan_leaves_an_outcome_of_each_connection(
+    installed: Deployment, cloud: Sandbox
+) -> None:
+    """One of five secrets is missing: nothing is sent, and the ledger says why for each."""
+    installed.rotation["secret"]["path"] = "{connection}"
+    for number in (1, 2, 3, 5):
+        installed.secret(f"openai-00{number}", {"api_key": GOOD})
+    refused = await installed.rotator("rotate", "-o", "json")
+    (run,) = refused.json()
+    assert (refused.status, run["result"], updates(cloud)) == (1, "refused", 0)
+    assert (run["failed"], run["skipped"]) == (1, 4)
+    reasons = {each["connection"]: each["reason"] for each in run["outcomes"]}
+    assert "there is no such file" in reasons.pop("openai-004")
+    assert set(reasons.values()) == {"not touched: the plan was refused"}
+    states = (await installed.rotator("status", "-o", "json")).json()
+    assert {row["stage"] for row in states} == {"untouched"}
+    assert len(states) == 5
+
+    installed.secret("openai-004", {"api_key": GOOD})
+    healed = await installed.rotator("rotate", "-o", "json")
+    assert (healed.status, healed.json()[0]["rotated"]) == (0, 5)
+
+
 async def test_only_the_named_connections_and_force(installed: Deployment, cloud: Sandbox) -> None:
     await installed.rotator("rotate", "--connection", "*-004")
     assert holders(cloud, GOOD) == {"openai-004"}
     await installed.rotator("rotate", "--connection", "*-004", "--force")
     assert updates(cloud) == 2
+
+
+async def test_one_405_makes_no_difference(installed: Deployment, cloud: Sandbox) -> None:
+    """That PUT is tried again after a while, test_client shows."""
+    cloud.state.faults.order(Fault(FaultKind.METHOD_NOT_ALLOWED))
+    done = await installed.rotator("rotate", "-o", "json")
+    assert (done.status, done.json()[0]["rotated"], len(holders(cloud, GOOD))) == (0, 5, 5)
+    await installed.rotator("rotate", "--force")
+    assert cloud.state.counters.requests["PUT", "200"] == 5, "the next process asks with PUT again"
 
 
 async def test_a_lagging_list_doesnt_pass_for_ready(installed: Deployment, cloud: Sandbox) -> None:

@@ -139,7 +139,7 @@ async def test_health_without_a_configuration_to_read(installed: Deployment) -> 
     assert missing.err == "Error: absent.yaml can't be read; name the configuration with -c\n"
 
 
-async def test_health_of_an_address_that_is_none(installed: Deployment) -> None:
+async def test_health_of_an_invalid_address(installed: Deployment) -> None:
     written = installed.folder / "odd.yaml"
     for listen in ("127.0.0.1:99999", f"{'a' * 70}.example:80"):
         written.write_text(f"http: {{listen: '{listen}'}}\n")

@@ -79,7 +79,7 @@ async def test_the_table_says_when_what_is_there_was_put(halted: Deployment) -> 
     assert lines["never"].split()[3:7] == ["untouched", "READY", "-", "-"]
 
 
-async def test_history_tells_of_skipped_connections_and_not_of_unchanged_ones(
+async def test_history_shows_skipped_connections_and_not_unchanged_ones(
     halted: Deployment,
 ) -> None:
     rows = (await halted.rotator("history", "-o", "json")).json()

@@ -66,7 +66,7 @@ async def test_no_value_is_shown_anywhere(installed: Deployment, cloud: Sandbox)
 
 
 @pytest.mark.tool("promtool", get="apt-get install prometheus")
-async def test_promtool_has_nothing_to_say_of_a_daemon_at_work(
+async def test_promtool_finds_nothing_wrong_with_the_metrics_of_a_daemon_at_work(
     installed: Deployment, cloud: Sandbox
 ) -> None:
     async with installed.daemon(HTTP_TOKEN=TOKEN) as running, running.client() as http:
@@ -120,7 +120,7 @@ async def test_a_client_that_never_ends_its_request_doesnt_hold_up_the_end(
 
 
 @pytest.mark.parametrize("listen", ["192.0.2.1:9464", "no-such-host.invalid:1"])
-async def test_an_address_that_cant_be_had_is_one_line(installed: Deployment, listen: str) -> None:
+async def test_an_address_that_cant_be_used_is_one_line(installed: Deployment, listen: str) -> None:
     installed.document["http"]["listen"] = listen
     failed = await installed.rotator("run", HTTP_TOKEN=TOKEN)
     assert failed.status == 1

@@ -39,7 +39,7 @@ class Finished:
 
 @dataclass(slots=True)
 class Deployment:
-    """One configuration in a folder of its own, written anew by `write`."""
+    """One configuration in a folder of its own. `write` replaces it."""
 
     folder: Path
     url: str

@@ -24,7 +24,7 @@ def fleet(size: int = 40, now: datetime | None = None) -> HeldState:
     done = Run(
         "20261121T030000Z-openai-3fa2c1", "openai", "schedule", now - 5 * HOUR,
         now - 5 * HOUR + timedelta(seconds=41), RunResult.FAILED,
-        "1 failed; 3 not touched, since more than max_failures failed",
+        "Stopped after openai-007 was rejected (INVALID_AUTH); 3 others were not touched",
         {"rotated": 6, "failed": 1, "skipped": 3},
     )  # fmt: skip
     fine = Run(

@@ -16,8 +16,7 @@ from rotator.leases.keeper import Keeper
 from rotator.model.events import Event
 from rotator.model.lease import HeldLease, LeaseState
 from rotator.model.run import Outcome, Run, RunResult
-from rotator.ports import LedgerReader
-from rotator.rotation.context import RunContext
+from rotator.ports import LedgerReader, RunContext
 from rotator.rotation.run import Order, execute, new_run
 from rotator.rotation.survey import Survey, survey
 

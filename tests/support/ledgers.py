@@ -12,6 +12,7 @@ from rotator.ledger import SqlLedger
 from rotator.ports import LedgerReader, RunLedger
 from tests.support import ledger_process
 from tests.support.ledger_values import NOW
+from tests.support.memory_ledger import MemoryStore
 
 DEADLINE = 60.0
 
@@ -116,4 +117,7 @@ class SqliteStore:
             await ledger.aclose()
 
 
-STORES: dict[str, Callable[[Path], Store]] = {"sqlite": SqliteStore}
+STORES: dict[str, Callable[[Path], Store]] = {
+    "sqlite": SqliteStore,
+    "memory": lambda _: MemoryStore(lambda: NOW),
+}

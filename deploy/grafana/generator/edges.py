@@ -194,7 +194,7 @@ def leases() -> list[list[Panel]]:
             ),
             rows(
                 "Tokens",
-                "When each ends unless it is renewed, and whether rotator can log in anew by "
+                "When each ends unless it is renewed, and whether rotator can log in again by "
                 "itself. Where it can't, a person has to bring the next one. Tokens without an end "
                 "have no time here.",
                 [
@@ -240,7 +240,7 @@ def leases() -> list[list[Panel]]:
                 width=12,
             ),
             graph(
-                "What became of leases",
+                "Steps of leases",
                 "In each interval: made, renewed, retired, revoked, and what failed of it.",
                 [
                     Line(

@@ -34,7 +34,7 @@ from deploy.grafana.generator.queries import (
 )
 
 ALLOWED_LATE = 0.01
-"""Of the objective."""
+"""The share of changes that may be late by the objective."""
 
 _LATE = "rotator:secret_changes_late:ratio_increase"
 _NONE = {0: ("none", GREEN)}

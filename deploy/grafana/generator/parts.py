@@ -280,7 +280,7 @@ class Column:
     look: Look = Look()
     link: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
-    """Of a label: value → what is shown instead."""
+    """Value of a label → what is shown instead."""
 
 
 def rows(

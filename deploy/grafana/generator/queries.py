@@ -73,6 +73,6 @@ def increase(metric: str, by: str, *matchers: str, window: str = "$__rate_interv
 
 
 def quantile(share: float, histogram: str, by: str, *matchers: str) -> str:
-    """Of an hour: secrets change seldom, so a shorter window is empty nearly always."""
+    """A window of an hour: secrets change seldom, so a shorter one is nearly always empty."""
     buckets = increase(f"{histogram}_bucket", f"le, {by}", *matchers, window="1h")
     return f"histogram_quantile({share}, {buckets})"

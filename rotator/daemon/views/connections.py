@@ -52,7 +52,7 @@ class ConnectionViews:
         target, name = key
         context = self.snapshots.context
         by = record.rotation if record else rotation or ""
-        rule = context.config.rotations.get(by)
+        rule = self.snapshots.config.rotations.get(by)
         rotated_at = record.rotated_at if record else None
         max_age = rule.max_age if rule else None
         old = bool(max_age and rotated_at and context.clock.now() - rotated_at > max_age)

@@ -40,7 +40,7 @@ class HealthViews:
             await self.ledger.check()
         except LedgerError as error:
             checks["ledger"] = str(error)
-        config = self.snapshots.context.config
+        config = self.snapshots.config
         targets = {name for rule in config.rotations.values() for name in rule.targets}
         sources = {rule.secret.source for rule in config.rotations.values()}
         for place in self.contacts.unreached(sorted(targets), sorted(sources)):

@@ -24,7 +24,7 @@ class RotationViews:
     next_run: Callable[[str], datetime | None]
 
     async def rotations(self) -> list[RotationView]:
-        rules = self.snapshots.context.config.rotations
+        rules = self.snapshots.config.rotations
         return [await self._rotation(name, rule) for name, rule in rules.items()]
 
     async def _rotation(self, name: str, rule: RotationConfig) -> RotationView:
@@ -57,11 +57,11 @@ class RotationViews:
         if found is not None:
             return found
         # Between its start and its first line in the ledger.
-        names = self.snapshots.context.config.rotations
+        names = self.snapshots.config.rotations
         under_way = (self.runner.under_way(name) for name in names)
         return next(((run, ()) for run in under_way if run and run.id == run_id), None)
 
     async def start(self, rotation: str) -> Run:
-        if rotation not in self.snapshots.context.config.rotations:
+        if rotation not in self.snapshots.config.rotations:
             raise NoSuchRotation(rotation)
         return self.runner.start(rotation, "http")

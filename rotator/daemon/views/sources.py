@@ -27,7 +27,7 @@ class SourceViews:
                 reason=known[name].reason if name in known else "",
                 token_ends_at=self.contacts.token_ends_at(name),
             )
-            for name, source in self.snapshots.context.config.sources.items()
+            for name, source in self.snapshots.config.sources.items()
         ]
 
     async def leases(self) -> list[LeaseView]:

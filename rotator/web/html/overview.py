@@ -21,7 +21,9 @@ from rotator.web.views import (
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Contents:
+    """What the page shows."""
+
     rotations: Sequence[RotationView]
     connections: Sequence[ConnectionView]
     sources: Sequence[SourceView]
@@ -29,35 +31,35 @@ class Seen:
     leader: str | None
 
 
-def overview(seen: Seen, filters: Filters, now: datetime) -> h.Element:
+def overview(contents: Contents, filters: Filters, now: datetime) -> h.Element:
     return parts.document(
         "rotator",
         now,
         h.h1["Credentials of Flink connections"],
-        _summary(seen.connections),
+        _summary(contents.connections),
         h.section("#rotations", aria_labelledby="rotations-heading")[
             h.h2("#rotations-heading")["Rotations"],
-            h.div("#rotations-live", data_live=True)[_rotations(seen.rotations, now)],
+            h.div("#rotations-live", data_live=True)[_rotations(contents.rotations, now)],
         ],
         h.section("#connections", aria_labelledby="connections-heading")[
             h.h2("#connections-heading")["Connections"],
-            _form(seen.connections, filters),
+            _form(contents.connections, filters),
             h.div("#connections-live", data_live=True)[
-                _connections(find(filters, seen.connections), filters, now)
+                _connections(find(filters, contents.connections), filters, now)
             ],
         ],
         h.section("#sources", aria_labelledby="sources-heading")[
             h.h2("#sources-heading")["Sources"],
-            h.div("#sources-live", data_live=True)[_sources(seen.sources, now)],
-            h.div("#leases-live", data_live=True)[_leases(seen.leases, now)],
+            h.div("#sources-live", data_live=True)[_sources(contents.sources, now)],
+            h.div("#leases-live", data_live=True)[_leases(contents.leases, now)],
         ],
-        leader=seen.leader,
+        leader=contents.leader,
         home=True,
     )
 
 
 def _summary(connections: Sequence[ConnectionView]) -> h.Element:
-    """What somebody who was just woken up wants to know first."""
+    """The line that somebody who was woken up wants to read first."""
     trouble = sum(view.needs_attention for view in connections)
     known = len(connections)
     if not known:

@@ -15,7 +15,12 @@ from rotator.model.secret import SecretRef
 from tests.support.ledger_values import NOW, OUTCOME, RECORD, VERIFIED, settled
 from tests.support.ledgers import Store, WholeLedger
 
-FULL = replace(VERIFIED, error="INVALID_AUTH: 401", gone_at=NOW + timedelta(hours=1))
+FULL = replace(
+    VERIFIED,
+    error="INVALID_AUTH: 401",
+    gone_at=NOW + timedelta(hours=1),
+    maybe_in_place=("v0", "v1"),
+)
 REF = SecretRef("vault", "flink/openai", mount="kv")
 
 
@@ -93,7 +98,7 @@ async def test_settling_is_all_or_nothing(ledger: WholeLedger) -> None:
     assert await ledger.latest_outcomes() == ()
 
 
-async def test_one_that_cant_be_settled_doesnt_take_others_with_it(ledger: WholeLedger) -> None:
+async def test_one_that_cant_be_settled_doesnt_fail_the_others(ledger: WholeLedger) -> None:
     bad = replace(VERIFIED, connection="bad", fingerprint=None)  # type: ignore[arg-type] # on purpose
     answers = await asyncio.gather(
         ledger.write(RECORD),

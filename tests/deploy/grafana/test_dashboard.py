@@ -136,7 +136,7 @@ def test_colour_is_never_the_only_sign(panel: dict[str, Any]) -> None:
         assert all(target["legendFormat"] for target in panel["targets"])
 
 
-def test_every_colour_is_of_something_that_there_is() -> None:
+def test_every_colour_belongs_to_a_known_value() -> None:
     assert set(PHASE_COLORS) == {*PHASES, "ACTIVE"}
     assert condition("ACTIVE") is condition("READY")
     given = {
@@ -173,7 +173,7 @@ def test_tables_of_connections_are_cut_short(panel: dict[str, Any]) -> None:
 
 
 @panels
-def test_few_points_where_all_connections_are_gone_through(panel: dict[str, Any]) -> None:
+def test_queries_over_all_connections_return_few_points(panel: dict[str, Any]) -> None:
     over_time = [target for target in panel["targets"] if target["range"]]
     if any("rotator_connection_" in target["expr"] for target in over_time):
         assert panel["maxDataPoints"] <= 100
@@ -193,14 +193,14 @@ def test_each_metric_and_label_is_one_of_rotator_s(query: Any) -> None:
         assert {label.strip() for label in labels.split(",") if label} <= everywhere
 
 
-def test_every_metric_is_shown_or_explained() -> None:
+def test_every_metric_is_on_the_dashboard() -> None:
     asked = " ".join(query.text for query in expressions())
     missing = {name for name in described() if name.removesuffix("_bucket") not in asked}
     missing = {name for name in missing if not name.endswith(("_sum", "_count"))}
     assert missing == set()
 
 
-def test_links_lead_to_runbooks_that_there_are() -> None:
+def test_links_lead_to_runbooks_that_exist() -> None:
     assert alerts() == list(ALERTS)
     links = [link["url"] for panel in PANELS for link in panel.get("links", [])]
     anchors = {link.removeprefix("${runbooks:raw}#") for link in links}

@@ -33,7 +33,7 @@ def rules(**given: Any) -> Manifest:
     return found
 
 
-def test_neither_comes_unasked() -> None:
+def test_neither_is_made_unless_it_is_enabled() -> None:
     found = made()
     assert not of_kind(found, "PrometheusRule")
     assert len(of_kind(found, "ConfigMap")) == 1

@@ -13,7 +13,7 @@ from rotator.remedy import remedy
 
 @pytest.mark.parametrize("rotation", ["openai", None])
 @pytest.mark.parametrize("cause", Cause)
-def test_each_is_one_line_whose_commands_there_are(cause: Cause, rotation: str | None) -> None:
+def test_each_is_one_line_whose_commands_exist(cause: Cause, rotation: str | None) -> None:
     line = remedy(cause, rotation)
     assert line.isprintable()
     assert len(line) < 200

@@ -30,7 +30,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def problems(path: Path) -> tuple[Problem, ...]:
-    """Of a file that may be anything: none where it loads, and at least one where it doesn't."""
+    """The problems of a file: none where it loads, and at least one where it doesn't."""
     found: tuple[Problem, ...] = ()
     try:
         load(path)
@@ -221,7 +221,7 @@ def _told_of_misspelt(place: Place, container: dict[str, Any]) -> tuple[Place, s
     return (*parent, f"{key}x"), f"unknown key, did you mean {key}?", f"{key}x"
 
 
-def test_every_misspelt_key_is_told_at_its_line(file: Path) -> None:
+def test_every_misspelt_key_is_reported_at_its_line(file: Path) -> None:
     document = parse(EXAMPLE)
     tried = 0
     for place in PLACES:
@@ -253,14 +253,16 @@ def _put(value: object) -> Callable[[Any, Any], None]:
     [{"zzz": {}}, "", -1.5, True, None, "\x07", "a" * 5000],
     ids=lambda value: repr(value)[:12],
 )
-def test_every_value_changed_to_garbage_is_told_or_taken(file: Path, garbage: object) -> None:
+def test_every_value_changed_to_garbage_is_reported_or_accepted(
+    file: Path, garbage: object
+) -> None:
     data = parse(EXAMPLE).data
     for place in PLACES:
         lines = _written(file, _with(data, place, _put(garbage)))
         assert all(1 <= problem.line <= len(lines) for problem in problems(file))
 
 
-def test_a_list_of_lists_is_told_wherever_it_stands(file: Path) -> None:
+def test_a_list_of_lists_is_reported_wherever_it_is(file: Path) -> None:
     data = parse(EXAMPLE).data
     for place in PLACES:
         lines = _written(file, _with(data, place, _put([[1]])))
@@ -297,7 +299,7 @@ def test_no_secret_in_braces_is_ever_repeated(file: Path) -> None:
         assert CANARY not in "".join(map(str, problems(file)))
 
 
-def test_random_damage_is_told_or_taken(file: Path) -> None:
+def test_random_damage_is_reported_or_accepted(file: Path) -> None:
     text = MINIMAL.read_text()
     dice = random.Random(20261120)  # noqa: S311 - seeded, so that a failure comes again
     alphabet = "{}[]:,-#&*!|>'\"%@`\\ \t\n\x00é☃0a~?<="

@@ -29,7 +29,7 @@ def expected(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", MISTAKES, ids=lambda path: path.stem)
-def test_a_mistake_is_told_at_its_line(path: Path) -> None:
+def test_a_mistake_is_reported_at_its_line(path: Path) -> None:
     problems = told(path)
     assert problems == expected(path)
     assert CANARY not in "".join(problems)

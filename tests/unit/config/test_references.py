@@ -52,7 +52,7 @@ def test_a_file_is_its_text(file: Path, content: bytes, value: str) -> None:
     assert resolve_local(FromFile(file=file), KEY) == value
 
 
-def test_a_file_is_read_anew_at_each_use(file: Path) -> None:
+def test_a_file_is_read_again_at_each_use(file: Path) -> None:
     reference = FromFile(file=file)
     file.write_text("first")
     assert resolve_local(reference, KEY) == "first"

@@ -87,7 +87,7 @@ def test_mistakes_of_structure_do_not(validator: Draft202012Validator, path: Pat
     try:
         document = parse(path)
     except ConfigurationError:
-        return  # No YAML: test_mistakes.py reads what is told of it.
+        return  # This is no YAML: test_mistakes.py checks its message.
     if not document.problems:
         assert validator.is_valid(document.data) == (path.stem in BEYOND_STRUCTURE)
 
@@ -106,6 +106,7 @@ def test_editors_get_words_to_show() -> None:
         "timeout": "5m",
         "interval": "2s",
         "stable": 2,
+        "settled_version": False,
         "statements": "off",
     }
     assert "null" not in json.dumps(schema)

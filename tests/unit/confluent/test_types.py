@@ -8,6 +8,7 @@ import pytest
 
 from rotator.confluent.types import TYPES, auth_data, fit, is_secret_option
 from rotator.errors import CredentialInvalid
+from rotator.sandbox.vendors import VENDORS
 
 API_KEY = {"api-key": "API_KEY"}
 BASIC = {"username": "USERNAME", "password": "PASSWORD"}
@@ -54,6 +55,13 @@ class TestTypes:
     def test_all_19_are_tested(self) -> None:
         assert {kind for kind, _, _ in WAYS} == TYPES.keys()
         assert len(TYPES) == 19
+
+    def test_the_sandbox_and_the_client_know_the_same_types(self) -> None:
+        """Each has a table of its own, so that one mistake can't be in both."""
+        client = {
+            kind: {frozenset(way.required.values()) for way in ways} for kind, ways in TYPES.items()
+        }
+        assert client == {kind: set(vendor.ways) for kind, vendor in VENDORS.items()}
 
     @pytest.mark.parametrize(("kind", "options", "auth_type"), WAYS, ids=name_of)
     def test_each_way_makes_its_keys_and_no_other(

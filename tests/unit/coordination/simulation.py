@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from rotator.coordination.election import Election, Look, Step, Wait, Write
+from rotator.coordination.election import Election, ReadLease, Step, Wait, WriteLease
 from rotator.coordination.lease import Lease
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -32,7 +32,7 @@ class Store:
         self._version += 1
         return str(self._version)
 
-    def write(self, write: Write) -> Lease | None:
+    def write(self, write: WriteLease) -> Lease | None:
         """None: 409."""
         if write.former is None:
             if self.lease is not None:
@@ -157,7 +157,7 @@ class World:
         else:
             self._send(node, step)
 
-    def _send(self, node: Node, step: Look | Write) -> None:
+    def _send(self, node: Node, step: ReadLease | WriteLease) -> None:
         weather, chance = self.weather, self.random.random
         node.request = request = next(self._count)
         gives_up = self.now + node.election.request_deadline
@@ -171,9 +171,9 @@ class World:
         self.at(self.now + delay, lambda: self._arrive(node, step, request, answered=answered))
 
     def _arrive(self, node: Node, step: Step, request: int, *, answered: bool) -> None:
-        lease = self.store.lease if isinstance(step, Look) else None
+        lease = self.store.lease if isinstance(step, ReadLease) else None
         conflict = False
-        if isinstance(step, Write):
+        if isinstance(step, WriteLease):
             lease = self.store.write(step)
             conflict = lease is None
         if not answered or node.cut_off:

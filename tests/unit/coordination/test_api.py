@@ -10,7 +10,7 @@ import pytest
 
 from rotator.config.coordination import LeaseCoordination
 from rotator.coordination.api import LeaseApi, locate
-from rotator.coordination.election import Write
+from rotator.coordination.election import WriteLease
 from rotator.coordination.lease import Lease, Spec, document, parse, timestamp
 from rotator.errors import (
     CoordinationConflict,
@@ -51,27 +51,27 @@ def api(server: FakeKubernetes, tmp_path: Path) -> LeaseApi:
 
 async def test_it_is_made_replaced_and_read(api: LeaseApi) -> None:
     assert await api.get(5) is None
-    made = await api.write(Write(SPEC, None), 5)
+    made = await api.write(WriteLease(SPEC, None), 5)
     assert (made.spec, made.ours) == (SPEC, True)
     later = Spec("pod-a", 15, NOON, NOON.replace("12:00:00", "12:00:05"), 0)
-    replaced = await api.write(Write(later, made), 5)
+    replaced = await api.write(WriteLease(later, made), 5)
     assert replaced.uid == made.uid
     assert replaced.version != made.version
     assert await api.get(5) == replaced
     with pytest.raises(CoordinationConflict):
-        await api.write(Write(SPEC, made), 5)
+        await api.write(WriteLease(SPEC, made), 5)
     with pytest.raises(CoordinationConflict):
-        await api.write(Write(SPEC, None), 5)
+        await api.write(WriteLease(SPEC, None), 5)
     await api.aclose()
 
 
-async def test_one_that_was_deleted_is_not_made_anew_by_a_renewal(
+async def test_a_renewal_does_not_recreate_a_lease_that_was_deleted(
     api: LeaseApi, server: FakeKubernetes
 ) -> None:
-    made = await api.write(Write(SPEC, None), 5)
+    made = await api.write(WriteLease(SPEC, None), 5)
     server.delete()
     with pytest.raises(CoordinationConflict):
-        await api.write(Write(SPEC, made), 5)
+        await api.write(WriteLease(SPEC, made), 5)
     assert server.lease() is None
     await api.aclose()
 
@@ -81,7 +81,7 @@ async def test_labels_and_annotations_of_others_stay(api: LeaseApi, server: Fake
     found = await api.get(5)
     assert found is not None
     assert (found.ours, found.spec) == (False, Spec())
-    taken = await api.write(Write(SPEC, found), 5)
+    taken = await api.write(WriteLease(SPEC, found), 5)
     assert taken.metadata["labels"] == {
         "team": "data",
         "app.kubernetes.io/managed-by": "rotator",
@@ -114,14 +114,14 @@ async def test_labels_and_annotations_of_others_stay(api: LeaseApi, server: Fake
     ],
     ids=str,
 )
-async def test_what_tells_nothing_is_told_as_that(
+async def test_an_answer_that_proves_nothing_is_unavailable(
     api: LeaseApi, server: FakeKubernetes, what: Trouble | Reply
 ) -> None:
-    made = await api.write(Write(SPEC, None), 5)
+    made = await api.write(WriteLease(SPEC, None), 5)
     for _ in range(2):
         server.fail(ROUTE, what)
         with pytest.raises(CoordinationUnavailable) as told:
-            await api.write(Write(SPEC, made), 0.3)
+            await api.write(WriteLease(SPEC, made), 0.3)
         assert str(told.value).startswith(f"Lease default/rotator: the API server at {server.url}")
         assert "token-of-pod-a" not in str(told.value)
     assert await api.get(5) is not None, "and the next request is answered"
@@ -141,7 +141,7 @@ async def test_a_server_that_throttles_says_for_how_long(
     await api.aclose()
 
 
-async def test_a_token_that_was_renewed_is_read_anew(
+async def test_a_token_that_was_renewed_is_read_again(
     api: LeaseApi, server: FakeKubernetes, tmp_path: Path
 ) -> None:
     assert await api.get(5) is None
@@ -177,11 +177,11 @@ async def test_a_refusal_names_its_remedy(
     await api.aclose()
 
 
-async def test_a_namespace_that_is_none(server: FakeKubernetes, tmp_path: Path) -> None:
+async def test_an_invalid_namespace(server: FakeKubernetes, tmp_path: Path) -> None:
     api = LeaseApi(locate(config(server, tmp_path, namespace="nowhere")))
     assert await api.get(5) is None
     with pytest.raises(CoordinationDenied, match=r"there is no namespace nowhere \(HTTP 404\)"):
-        await api.write(Write(SPEC, None), 5)
+        await api.write(WriteLease(SPEC, None), 5)
     await api.aclose()
 
 
@@ -196,7 +196,7 @@ async def test_tls_with_the_cluster_s_ca(certificates: Certificates, tmp_path: P
     with kubernetes_running(certificates.server) as server:
         trusting = config(server, tmp_path, ca_file=certificates.ca)
         api = LeaseApi(locate(trusting))
-        made = await api.write(Write(SPEC, None), 5)
+        made = await api.write(WriteLease(SPEC, None), 5)
         assert isinstance(made, Lease)
         await api.aclose()
 
@@ -206,7 +206,7 @@ async def test_tls_with_the_cluster_s_ca(certificates: Certificates, tmp_path: P
         with pytest.raises(CoordinationUnavailable, match="its certificate is not trusted"):
             await api.get(5)
         ca.write_bytes(certificates.ca.read_bytes())
-        assert await api.get(5) == made, "a CA that was renewed is read anew"
+        assert await api.get(5) == made, "a CA that was renewed is read again"
         await api.aclose()
 
 
@@ -225,7 +225,7 @@ def test_outside_of_a_pod(tmp_path: Path) -> None:
         (b"\xff\xfe", "can't be read from {file}: it is no text"),
     ],
 )
-def test_a_token_that_is_none(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_an_invalid_token(tmp_path: Path, content: bytes | None, said: str) -> None:
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
@@ -241,7 +241,7 @@ def test_a_token_that_is_none(tmp_path: Path, content: bytes | None, said: str) 
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_a_ca_that_is_none(tmp_path: Path, content: bytes | None) -> None:
+def test_an_invalid_ca(tmp_path: Path, content: bytes | None) -> None:
     (tmp_path / "token").write_text("token")
     file = tmp_path / "ca.crt"
     if content is not None:

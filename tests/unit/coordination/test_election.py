@@ -104,7 +104,7 @@ def test_one_that_was_stopped_for_longer_than_the_lease_does_not_lead_when_it_go
     assert clouds.leaders == [1]
 
 
-def test_a_lease_that_is_deleted_is_made_anew_and_never_held_twice() -> None:
+def test_a_lease_that_is_deleted_is_created_again_and_never_held_twice() -> None:
     clouds = world()
     clouds.add("a")
     clouds.add("b", at=20)

@@ -32,7 +32,7 @@ async def test_it_goes_on_for_as_long_as_it_is_extended() -> None:
         assert not term.is_set()
 
 
-async def test_who_waits_for_its_end_is_told_in_time() -> None:
+async def test_those_who_wait_for_its_end_wake_in_time() -> None:
     clock = SystemClock()
     started = clock.monotonic()
     term = Term(clock, started + 0.05)
@@ -41,7 +41,7 @@ async def test_who_waits_for_its_end_is_told_in_time() -> None:
     assert term.is_set()
 
 
-async def test_without_an_end_it_ends_when_it_is_told_to() -> None:
+async def test_without_an_end_it_ends_when_it_is_set() -> None:
     term = Term(SystemClock())
     assert not term.is_set()
     term.set()

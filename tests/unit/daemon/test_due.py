@@ -6,13 +6,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from rotator.config.models import RotationConfig
 from rotator.daemon.due import CUT_OFF, trigger_at_once
 from rotator.model.run import Run, RunResult
-from tests.unit.rotation.values import rotation
 
 SUNDAY = datetime(2026, 11, 22, 3, tzinfo=UTC)
 WEEKLY = {"cron": "0 3 * * sun"}
 LEASED = {"source": "vault", "engine": "database", "path": "creds/app"}
+
+
+def rotation(**settings: object) -> RotationConfig:
+    """As read from YAML: `settings` over the least that a rotation needs."""
+    least = {
+        "targets": ["prod"],
+        "match": {"type": ["OPENAI"]},
+        "secret": {"source": "vault", "path": "flink/openai"},
+        "credential": {"api-key": "api_key"},
+    }
+    return RotationConfig.model_validate({**least, **settings})
 
 
 def last(result: RunResult | None, started: datetime = SUNDAY) -> Run:

@@ -15,8 +15,8 @@ from rotator.coordination.term import Term
 from rotator.daemon.runner import Draining, Runner
 from rotator.errors import Cause, NotLeading, RunInProgress
 from rotator.observe.lines import JsonLines
+from rotator.ports import RunContext
 from rotator.remedy import remedy
-from rotator.rotation.context import RunContext
 
 CANARY = "sk-canary-value"
 

@@ -77,10 +77,10 @@ def test_a_run_that_failed_is_tried_again_now_and_then() -> None:
     watch.calls_for_a_run(NOW_1, WANTED, ACTED, BAD)
     assert not watch.calls_for_a_run(NOW_1, WANTED, ACTED, GOOD)
     again = [watch.calls_for_a_run(NOW_1, WANTED, ACTED, BAD) for _ in range(10)]
-    assert again == [False] * 9 + [True], "counted anew after a good run"
+    assert again == [False] * 9 + [True], "counted from the start after a good run"
 
 
-def test_a_warning_is_told_once_until_it_changes_or_comes_back() -> None:
+def test_a_warning_is_logged_once_until_it_changes_or_comes_back() -> None:
     watch = Watch()
     stuck = {REF: Probe("1", warning="stuck"), OTHER: Probe("1")}
     assert watch.new_warnings(stuck) == [(REF, "stuck")]
@@ -110,7 +110,7 @@ def test_the_first_change_that_is_due() -> None:
         ("kv/data/flinkXopenai-1", False),
     ],
 )
-def test_which_hints_are_of_a_secret(path: str, concerns: bool) -> None:
+def test_which_hints_belong_to_a_secret(path: str, concerns: bool) -> None:
     secret = SecretConfig(source="vault", path="flink/{connection}")
     assert may_concern(secret, path) is concerns
     assert may_concern(SecretConfig(source="vault", path="a.b", mount="/m/"), "m/data/aXb") is False

@@ -46,7 +46,7 @@ def test_a_time_is_read_in_utc(text: str, moment: datetime) -> None:
         None,
     ],
 )
-def test_what_is_no_time_is_none(text: object) -> None:
+def test_anything_but_a_time_gives_none(text: object) -> None:
     assert rfc3339(text) is None
 
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from rotator.http.retry import Backoff, retry_after
+from rotator.backoff import Backoff
+from rotator.http.retry import retry_after
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 BACKOFF = Backoff(first=1.0, longest=300.0)

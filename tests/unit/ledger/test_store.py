@@ -12,10 +12,9 @@ import pytest
 
 from rotator.errors import LedgerError
 from rotator.ledger import SqlLedger, fingerprint_key
-from rotator.model.record import Stage
 from rotator.model.run import ActedOn, Result
 from rotator.model.secret import SecretRef
-from tests.support.ledger_values import NOW, OUTCOME, RECORD, RUN, VERIFIED, now, settled
+from tests.support.ledger_values import RECORD, RUN, now, settled
 
 
 @pytest.fixture
@@ -102,25 +101,3 @@ async def test_no_value_reaches_the_disk(ledger: SqlLedger, path: Path) -> None:
         if name != "ledger.key":
             assert key.key not in content, name
             assert key.key.hex().encode() not in content, name
-
-
-# Until the run uses the new port
-
-
-async def test_the_old_port_writes_the_same_ledger(ledger: SqlLedger) -> None:
-    await ledger.intend(RECORD)
-    put = replace(RECORD, stage=Stage.PUT, resource_version="8")
-    await ledger.put(put)
-    assert await ledger.all_records() == (replace(put, put_at=NOW),)
-    verified = replace(VERIFIED, put_at=None)
-    await ledger.settle(verified, OUTCOME)
-    assert await ledger.all_records() == (VERIFIED,), "what was put stays put"
-    await ledger.settle(None, replace(OUTCOME, connection="b"))
-    assert [each.connection for each in await ledger.latest_outcomes()] == ["a", "b"]
-
-    ref, other = SecretRef("vault", "flink/openai", mount="kv"), SecretRef("aws", "x")
-    await ledger.seen("openai", {ref: "1"})
-    await ledger.seen("openai", {ref: "2", other: "7"})
-    assert await ledger.seen_versions("openai") == {ref: "2", other: "7"}
-    assert await ledger.seen_versions("other") == {}
-    assert await ledger.acted_on("openai") == {}

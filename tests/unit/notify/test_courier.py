@@ -239,7 +239,7 @@ def test_pauses_grow_and_stay_bounded() -> None:
         (Reply(410), "HTTP 410; check url and secret"),
     ],
 )
-async def test_a_clear_no_is_told_once(webhook: Webhook, reply: Reply, reason: str) -> None:
+async def test_a_clear_refusal_is_logged_once(webhook: Webhook, reply: Reply, reason: str) -> None:
     webhook.always(reply)
     async with courier_to(webhook.url) as posted:
         posted.put()
@@ -250,7 +250,7 @@ async def test_a_clear_no_is_told_once(webhook: Webhook, reply: Reply, reason: s
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_nobody_is_led_elsewhere(webhook: Webhook, status: int) -> None:
+async def test_no_redirect_is_followed(webhook: Webhook, status: int) -> None:
     with webhook_running() as elsewhere:
         webhook.answer(Reply(status, headers={"Location": elsewhere.url}))
         async with courier_to(webhook.url) as posted:
@@ -295,7 +295,7 @@ async def test_a_receiver_behind_a_ca_of_ones_own(certificates: Certificates) ->
 
 
 @pytest.mark.parametrize("trusted", ["system", "another"])
-async def test_one_that_nobody_trusts_gets_nothing(
+async def test_a_receiver_whose_certificate_is_not_trusted_gets_nothing(
     certificates: Certificates, trusted: str
 ) -> None:
     config: dict[str, Any] = {}
@@ -374,7 +374,7 @@ async def test_nothing_that_shows_itself_shows_a_url(webhook: Webhook) -> None:
     assert "canary" not in repr(WebhookConfig.model_validate({"url": webhook.url}))
 
 
-async def test_a_crash_is_told_and_the_next_one_is_sent(webhook: Webhook) -> None:
+async def test_a_crash_is_logged_and_the_next_one_is_sent(webhook: Webhook) -> None:
     calls = 0
 
     async def resolve_once(reference: Reference, key: str) -> str:

@@ -52,7 +52,7 @@ def history(*ended: FinishedRun) -> list[tuple[Occasion, ...]]:
     return said
 
 
-def test_the_same_failure_is_told_once_and_its_end_once() -> None:
+def test_the_same_failure_is_announced_once_and_its_end_once() -> None:
     same = failed(hours=1), failed(hours=2)
     well = FinishedRun(run(RunResult.SUCCEEDED, 3)), FinishedRun(run(RunResult.SUCCEEDED, 4))
     assert history(failed(), *same, *well) == [(FAILED,), (), (), (RECOVERED,), ()]
@@ -95,8 +95,12 @@ def test_the_order_of_connections_says_nothing() -> None:
             "the update is not visible: still at resource version 23, after 300 s",
         ),
         (
-            "1 failed; 39 not touched, since more than max_failures failed",
-            "1 failed; 41 not touched, since more than max_failures failed",
+            "Stopped after openai-001 was rejected (INVALID_AUTH); 39 others were not touched",
+            "Stopped after openai-001 was rejected (INVALID_AUTH); 41 others were not touched",
+        ),
+        (
+            "target east: stopped after a failed; 1 other was not touched; target west: b failed",
+            "target east: stopped after a failed; 2 others were not touched; target west: b failed",
         ),
         (
             "FAILED (trace 6f1b2c3d-0000-4000-8000-000000000001 at 2026-11-20T03:00:01Z)",
@@ -118,7 +122,7 @@ def test_what_a_person_would_call_another_reason_is_one(one: str, other: str) ->
     assert gist(one) != gist(other)
 
 
-def test_what_lasts_is_told_every_24_hours() -> None:
+def test_a_failure_that_lasts_is_announced_every_24_hours() -> None:
     hours = (0, 12, 23.9, 24, 36, 47.9, 48)
     said = history(*(failed(hours=hour) for hour in hours))
     assert [hour for hour, now in zip(hours, said, strict=True) if now] == [0, 24, 48]
@@ -133,7 +137,7 @@ def test_an_interrupted_run_says_and_forgets_nothing(result: RunResult | None) -
     assert decide(interrupted, told) == Decision((), told)
 
 
-def test_a_run_that_rolled_back_is_told_as_such_or_as_a_failure() -> None:
+def test_a_run_that_rolled_back_is_announced_as_such_or_as_a_failure() -> None:
     back = failed(outcome(), outcome("b", "put back", Result.ROLLED_BACK))
     assert history(back, SUCCEEDED) == [(ROLLED_BACK, FAILED), (RECOVERED,)]
 
@@ -156,7 +160,7 @@ def test_nothing_lasts_where_nothing_failed() -> None:
     assert lasting([run(RunResult.SUCCEEDED, 1), run(RunResult.FAILED)]) is None
 
 
-def test_the_last_failure_is_remembered_as_it_was_told() -> None:
+def test_the_last_failure_is_remembered_as_it_was_announced() -> None:
     ended = failed()
     found = lasting([run(RunResult.FAILED, 0, "1 failed"), run(RunResult.SUCCEEDED, -1)])
     assert found is not None
@@ -174,7 +178,7 @@ def test_runs_that_say_nothing_are_looked_past(result: RunResult | None) -> None
     assert (found.last.result, found.since) == (RunResult.REFUSED, START + HOUR)
 
 
-def test_a_command_told_only_who_typed_it() -> None:
+def test_a_failure_of_a_command_was_not_announced() -> None:
     typed = run(RunResult.FAILED, 2, trigger="command")
     assert lasting([typed]) is None
     assert lasting([typed, run(RunResult.SUCCEEDED, 1)]) is None

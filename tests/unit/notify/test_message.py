@@ -106,7 +106,7 @@ def test_long_and_odd_reasons_stay_one_short_line() -> None:
     assert len(notification(THREE, Occasion.FAILED, ()).body) < 2000
 
 
-def test_nobody_is_called_by_a_name_that_others_chose() -> None:
+def test_a_name_that_others_chose_mentions_nobody() -> None:
     ended = FinishedRun(RUN, (outcome("<!channel>", "a & b <https://evil.example|click>"),), 1)
     told = content(ended)
     assert "(prod/&lt;!channel&gt;: a &amp; b &lt;https://evil.example|click&gt;)" in told["text"]

@@ -136,7 +136,7 @@ async def test_rotations_fail_and_recover_each_for_itself(webhook: Webhook) -> N
     assert webhook.told == [("failed", "openai"), ("failed", "mcp"), ("recovered", "openai")]
 
 
-async def test_a_run_that_never_began_is_told_too(webhook: Webhook) -> None:
+async def test_a_run_that_never_began_is_announced_too(webhook: Webhook) -> None:
     run = Run("run-1", "openai", "schedule", NOW, NOW, RunResult.FAILED, "the ledger is full")
     async with notifier({"url": webhook.url}) as told:
         told.notifier(RunFinished(run))
@@ -167,7 +167,7 @@ async def test_a_webhook_that_hangs_delays_no_other(webhook: Webhook) -> None:
             assert webhook.told == [("failed", "openai")]
 
 
-async def test_what_never_arrived_is_told_again(webhook: Webhook) -> None:
+async def test_what_never_arrived_is_announced_again(webhook: Webhook) -> None:
     webhook.answer(404)
     async with notifier({"url": webhook.url}) as told:
         told.fail()
@@ -178,7 +178,7 @@ async def test_what_never_arrived_is_told_again(webhook: Webhook) -> None:
     assert [event for event, _ in webhook.told] == ["failed", "failed", "recovered"]
 
 
-async def test_an_end_of_what_never_arrived_is_no_news(webhook: Webhook) -> None:
+async def test_the_end_of_a_failure_that_never_arrived_is_no_news(webhook: Webhook) -> None:
     webhook.answer(404)
     async with notifier({"url": webhook.url}) as told:
         told.fail()
@@ -197,7 +197,7 @@ async def test_a_change_that_arrived_outlives_a_loss_before_it(webhook: Webhook)
     assert len(webhook.told) == 2
 
 
-async def test_what_is_restored_is_not_told_again(webhook: Webhook) -> None:
+async def test_what_is_restored_is_not_announced_again(webhook: Webhook) -> None:
     async with notifier({"url": webhook.url}) as told:
         told.notifier.restore({"openai": Told("of another shape", NOW, "run-0")})
         told.succeed()

@@ -107,7 +107,7 @@ def test_only_levels_that_matter_are_named_and_columns_stay() -> None:
     assert without_time(console("daemon.ready")) == "        daemon ready"
 
 
-def test_what_libraries_say_is_told_apart() -> None:
+def test_lines_of_libraries_are_marked() -> None:
     line = ConsoleLines(coloured=False).format(record("slow\nsecret", name="urllib3"))
     assert without_time(line) == "        library              logger=urllib3 message=slow"
 

@@ -189,7 +189,7 @@ def test_a_source_that_fails_is_a_warning(lines: Lines) -> None:
     assert (line["level"], line["source"], line["result"]) == ("warning", "vault", "denied")
 
 
-def test_leases_are_told_by_id_and_a_trouble_with_one_is_a_warning(lines: Lines) -> None:
+def test_leases_are_logged_by_id_and_a_problem_with_one_is_a_warning(lines: Lines) -> None:
     log.configure(LogConfig())
     tell = log.Log()
     tell(LeaseChanged(LEASE, "made"))
@@ -259,7 +259,7 @@ def test_libraries_are_never_heard_below_a_warning(lines: Lines, library: str) -
     assert (line["event"], line["logger"], line["message"]) == ("library", library, "slow")
 
 
-def test_an_exception_is_told_by_type_and_place(lines: Lines) -> None:
+def test_an_exception_is_logged_by_type_and_place(lines: Lines) -> None:
     log.configure(LogConfig())
     try:
         json.loads(CANARY)

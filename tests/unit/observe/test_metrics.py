@@ -470,7 +470,7 @@ def test_a_source_that_is_gone_takes_its_series_with_it() -> None:
     assert 'source="files"' not in text_of(metrics)
 
 
-def test_a_token_that_somebody_brings_is_told_from_one_that_rotator_gets_itself() -> None:
+def test_a_token_from_a_person_differs_from_one_that_rotator_gets_itself() -> None:
     config, metrics = configured(openai={}), Metrics()
     auths = {
         "given": {"method": "token", "token": {"env": "VAULT_TOKEN"}},

@@ -211,7 +211,7 @@ async def test_settings_that_the_sdk_refuses_end_nothing(on: On, told: Told) -> 
     ]
 
 
-async def test_the_address_is_told_without_its_password(
+async def test_the_address_is_shown_without_its_password(
     on: On, collector: Collector, told: Told
 ) -> None:
     place = collector.url.removeprefix("http://")

@@ -221,7 +221,7 @@ def test_a_verification_that_failed_is_an_error(kept: Kept) -> None:
     assert (status.status_code, status.description) == (StatusCode.ERROR, "INVALID_AUTH")
 
 
-def test_an_update_that_is_sent_once_more_does_not_begin_the_waiting_anew(kept: Kept) -> None:
+def test_an_update_that_is_sent_again_does_not_restart_the_wait(kept: Kept) -> None:
     updated = Updated("run-1", "openai", "prod", "chat")
     kept.clock.after(1)
     kept.tell(RunStarted(RUN), updated)
@@ -327,7 +327,7 @@ class LogsIn(Reader):
         pass
 
 
-async def test_what_a_thread_tells_is_under_the_run_that_asked(kept: Kept) -> None:
+async def test_events_of_a_thread_belong_to_the_run_that_asked(kept: Kept) -> None:
     source = ThreadedSource("vault", LogsIn(on_this_loop(kept.observe)), 5.0, kept.observe)
     kept.tell(RunStarted(RUN))
     with working_for("run-1"):

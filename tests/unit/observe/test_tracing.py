@@ -85,7 +85,7 @@ async def test_what_cannot_be_is_one_warning_and_no_more() -> None:
     ]
 
 
-async def test_nobody_asks_and_nothing_is_said() -> None:
+async def test_without_settings_nothing_is_traced_or_logged() -> None:
     told: list[tuple[int, str, str]] = []
     async with traced({}, SystemClock(), lambda *line: told.append(line)):
         pass

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from rotator.config.models import Match, SecretConfig
 from rotator.errors import CredentialInvalid
 from rotator.model.connection import Connection
+from rotator.model.rule import LeaseSharing, Matching, SecretPlace
 from rotator.model.secret import SecretRef
 from rotator.rotation.match import claimants, matches, only_type, secret_of
-from tests.unit.rotation.values import connection, rotation
+from tests.unit.rotation.values import connection, rule
 
 
-def rule(**conditions: object) -> Match:
-    return Match.model_validate(conditions)
+def matching(**conditions: list[str]) -> Matching:
+    globs: dict[str, Any] = {name: tuple(given) for name, given in conditions.items()}
+    return Matching(**globs)
 
 
 class TestMatches:
@@ -22,7 +25,6 @@ class TestMatches:
         [
             pytest.param({}, True, id="no condition"),
             pytest.param({"type": ["OPENAI"]}, True, id="type"),
-            pytest.param({"type": ["openai"]}, True, id="type in small letters"),
             pytest.param({"type": ["AZURE*"]}, False, id="another type"),
             pytest.param({"type": ["BEDROCK", "OPEN*"]}, True, id="one of several types"),
             pytest.param({"type": ["OPEN"]}, False, id="a type is matched whole"),
@@ -53,15 +55,15 @@ class TestMatches:
             ),
         ],
     )
-    def test_of_openai_1(self, conditions: dict[str, object], matched: bool) -> None:
-        assert matches(rule(**conditions), connection("openai-1")) is matched
+    def test_of_openai_1(self, conditions: dict[str, list[str]], matched: bool) -> None:
+        assert matches(matching(**conditions), connection("openai-1")) is matched
 
     def test_the_listing_may_write_types_in_small_letters(self) -> None:
-        assert matches(rule(type=["OPENAI"]), connection(type="openai"))
+        assert matches(matching(type=["OPENAI"]), connection(type="openai"))
 
     def test_a_name_across_lines_is_matched_whole(self) -> None:
-        assert not matches(rule(name=["openai-1"]), connection("openai-1\n"))
-        assert matches(rule(name=["openai-*"]), connection("openai-\n1"))
+        assert not matches(matching(name=["openai-1"]), connection("openai-1\n"))
+        assert matches(matching(name=["openai-*"]), connection("openai-\n1"))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,6 @@ class TestMatches:
         ({}, None),
         ({"name": ["x"]}, None),
         ({"type": ["OPENAI"]}, "OPENAI"),
-        ({"type": ["openai"]}, "OPENAI"),
         ({"type": ["OPENAI", "BEDROCK"]}, None),
         ({"type": ["OPEN*"]}, None),
         ({"type": ["OPENA?"]}, None),
@@ -78,27 +79,27 @@ class TestMatches:
     ],
 )
 def test_a_listing_is_narrowed_to_one_type_only(
-    conditions: dict[str, object], narrowed: str | None
+    conditions: dict[str, list[str]], narrowed: str | None
 ) -> None:
-    assert only_type(rule(**conditions)) == narrowed
+    assert only_type(matching(**conditions)) == narrowed
 
 
 def test_claimants_are_those_of_this_target() -> None:
-    rotations = {
-        "all": rotation(match={"name": ["*"]}, targets=["prod", "test"]),
-        "openai": rotation(match={"type": ["OPENAI"]}, targets=["prod"]),
-        "bedrock": rotation(match={"type": ["VERTEXAI"]}, credential={"service-key": "key"}),
-        "elsewhere": rotation(match={"name": ["*"]}, targets=["test"]),
+    rules = {
+        "all": rule("all", matching=Matching(name=("*",)), targets=("prod", "test")),
+        "openai": rule("openai", matching=Matching(type=("OPENAI",))),
+        "bedrock": rule("bedrock", matching=Matching(type=("VERTEXAI",))),
+        "elsewhere": rule("elsewhere", matching=Matching(name=("*",)), targets=("test",)),
     }
     one = connection("openai-1")
-    assert claimants(rotations, "prod", one) == ("all", "openai")
-    assert claimants(rotations, "test", one) == ("all", "elsewhere")
-    assert claimants(rotations, "other", one) == ()
+    assert claimants(rules, "prod", one) == ("all", "openai")
+    assert claimants(rules, "test", one) == ("all", "elsewhere")
+    assert claimants(rules, "other", one) == ()
 
 
 def ref(path: str, of: Connection, environment: str = "env-a1b2c3") -> SecretRef:
-    settings = {"source": "vault", "path": path, "engine": "kv-v2", "mount": "kv"}
-    return secret_of(SecretConfig.model_validate(settings), "openai", of, environment)
+    place = SecretPlace("vault", path, "kv-v2", "kv")
+    return secret_of(rule(secret=place), of, environment)
 
 
 class TestSecretOf:
@@ -158,3 +159,24 @@ class TestSecretOf:
     def test_connections_that_need_the_same_secret_share_its_reference(self) -> None:
         shared = {ref("flink/{type}", connection(f"openai-{n}")) for n in range(5)}
         assert len(shared) == 1
+
+    def test_a_reference_keeps_all_that_its_place_says(self) -> None:
+        place = SecretPlace("aws", "flink/openai", version="v-1", stage="AWSPENDING")
+        made = secret_of(rule(secret=place), connection(), "env-1")
+        assert made == SecretRef("aws", "flink/openai", version="v-1", stage="AWSPENDING")
+        assert not made.dynamic
+
+
+class TestLeases:
+    def of(self, sharing: LeaseSharing, *names: str) -> list[SecretRef]:
+        place = SecretPlace("vault", "creds/flink", "database", lease=sharing)
+        return [secret_of(rule(secret=place), connection(name), "env-1") for name in names]
+
+    def test_a_shared_lease_is_held_by_the_rotation(self) -> None:
+        first, second = self.of(LeaseSharing.SHARED, "a", "b")
+        assert first == second
+        assert (first.holder, first.dynamic) == ("openai", True)
+
+    def test_else_each_connection_holds_its_own(self) -> None:
+        found = self.of(LeaseSharing.PER_CONNECTION, "a", "b")
+        assert [each.holder for each in found] == ["openai/prod/a", "openai/prod/b"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from rotator.config.models import RotationConfig
 from rotator.confluent.phases import condition
 from rotator.model.connection import Connection
 from rotator.model.credential import Credential
 from rotator.model.record import Record, Stage
+from rotator.model.rule import FieldOf, Matching, Rule, SecretPlace
 from rotator.model.secret import SecretRef
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -77,14 +78,12 @@ def record(
     )
 
 
-def rotation(**settings: object) -> RotationConfig:
-    """As read from YAML: `settings` are the keys of the rotation, over the least that it needs."""
-    return RotationConfig.model_validate(
-        {
-            "targets": ["prod"],
-            "match": {"type": ["OPENAI"]},
-            "secret": {"source": "vault", "path": "flink/openai"},
-            "credential": {"api-key": "api_key"},
-            **settings,
-        }
-    )
+def rule(name: str = "openai", **settings: Any) -> Rule:
+    """The least that a rule needs, with `settings` over it."""
+    least: dict[str, Any] = {
+        "targets": ("prod",),
+        "matching": Matching(type=("OPENAI",)),
+        "secret": SecretPlace("vault", "flink/openai"),
+        "mapping": {"api-key": FieldOf("api_key")},
+    }
+    return Rule(name, **{**least, **settings})

@@ -45,7 +45,9 @@ async def test_counts_and_forgets(sandbox: SandboxFactory) -> None:
         assert (await client.get("/sandbox/counters")).json()["requests"] == {}
 
 
-async def test_tells_which_credential_is_held_without_showing_it(sandbox: SandboxFactory) -> None:
+async def test_shows_a_digest_of_the_credential_and_not_the_credential(
+    sandbox: SandboxFactory,
+) -> None:
     async with client_of(await sandbox(connections=1, types=("OPENAI",), settle=0)) as client:
         await client.put(ONE, json=update_body("openai-001", {"API_KEY": CANARY}))
         shown = await client.get(CONTROL_ONE)
@@ -140,9 +142,7 @@ async def test_explains_itself_and_every_address_is_there(sandbox: SandboxFactor
 
 
 class TestProcess:
-    def test_serves_until_it_is_told_to_end(
-        self, sandbox_process: Callable[..., SandboxProcess]
-    ) -> None:
+    def test_serves_until_a_signal(self, sandbox_process: Callable[..., SandboxProcess]) -> None:
         started = sandbox_process("--connections", "3", "--type", "openai", "--environment", "e-1")
         with started.control() as control:
             shown = control.get("environments/e-1/connections").json()

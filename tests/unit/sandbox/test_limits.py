@@ -10,7 +10,7 @@ def test_lets_so_many_pass_in_each_window() -> None:
     assert allowed == [True, True, True, False, False, True]
 
 
-def test_tells_what_remains_and_when_the_window_ends() -> None:
+def test_shows_what_remains_and_when_the_window_ends() -> None:
     limiter, limit = RateLimiter(), RateLimit(requests=2, window=10)
     first, second, third = (limiter.take(limit, now) for now in (41.5, 42.5, 43.5))
     assert [quota.remaining for quota in (first, second, third)] == [1, 0, 0]

@@ -6,7 +6,7 @@ from rotator.sandbox.answers import ApiError
 from rotator.sandbox.paging import PageRequest, page_request, page_token
 
 
-def test_ten_from_the_beginning_unless_told() -> None:
+def test_ten_from_the_beginning_by_default() -> None:
     assert page_request({}) == PageRequest(size=10, after="")
 
 

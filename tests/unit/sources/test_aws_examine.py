@@ -45,7 +45,7 @@ def test_all_is_well(reader: AwsReader) -> None:
     )
 
 
-async def test_it_is_told_through_the_source(aws: FakeAws, environment: pytest.MonkeyPatch) -> None:
+async def test_the_source_reports_it(aws: FakeAws, environment: pytest.MonkeyPatch) -> None:
     source = open_source("aws", source_of(aws.url), lambda _: None, digest)
     findings = await source.examine(BOTH, BOTH)
     await source.aclose()

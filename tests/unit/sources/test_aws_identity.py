@@ -209,7 +209,7 @@ print(tracemalloc.get_traced_memory()[0])
 # Credentials that have been replaced
 
 
-def test_keys_that_expired_are_read_anew(aws: FakeAws, bare: OpenReader, tmp_path: Path) -> None:
+def test_keys_that_expired_are_read_again(aws: FakeAws, bare: OpenReader, tmp_path: Path) -> None:
     """The shared file holds new keys by then."""
     old, new = aws.sts.hand_out(USER), aws.sts.hand_out(f"{USER}-new")
     file = tmp_path / "credentials"
@@ -223,7 +223,7 @@ def test_keys_that_expired_are_read_anew(aws: FakeAws, bare: OpenReader, tmp_pat
     assert readers_of(aws) == [USER, USER, f"{USER}-new"]
 
 
-def test_keys_by_reference_are_read_anew(
+def test_keys_by_reference_are_read_again(
     aws: FakeAws, bare: OpenReader, tmp_path: Path, time: Time
 ) -> None:
     """An id and a secret that don't belong together were read while they were replaced."""
@@ -308,7 +308,7 @@ def test_a_role_whose_keys_are_revoked_is_taken_again(
     assert len(aws.sts.assumed) == 2
 
 
-def test_keys_that_a_role_is_assumed_with_are_read_anew(
+def test_keys_that_a_role_is_assumed_with_are_read_again(
     aws: FakeAws, bare: OpenReader, tmp_path: Path, time: Time
 ) -> None:
     """Here STS refuses the keys, with other codes."""

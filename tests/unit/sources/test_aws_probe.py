@@ -94,7 +94,7 @@ def test_a_rotation_that_does_not_end_is_stuck(aws: FakeAws, reader: AwsReader, 
     assert reader.probe(REF).warning == ""
     aws.secrets.move(NAME, "AWSPENDING", again)
     time.seconds += HOUR
-    assert "in progress" in reader.probe(REF).warning, "its time starts anew"
+    assert "in progress" in reader.probe(REF).warning, "its time starts again"
 
 
 @pytest.mark.parametrize(

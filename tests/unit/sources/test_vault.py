@@ -296,7 +296,7 @@ async def test_a_token_without_an_end_is_kept(
     assert vault.count(LOGIN) == 1
 
 
-async def test_a_token_in_a_file_is_read_anew(
+async def test_a_token_in_a_file_is_read_again(
     vault: FakeVault, source: Open, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"

@@ -93,7 +93,7 @@ def test_a_standby_leads_to_the_active_node(reader: Readers, vault: FakeVault) -
     assert seen.headers["x-vault-token"]
 
 
-def test_the_token_is_led_nowhere_else(reader: Readers, vault: FakeVault) -> None:
+def test_the_token_is_sent_nowhere_else(reader: Readers, vault: FakeVault) -> None:
     with vault_running() as (standby, url):
         standby.fail("*", leading_to(vault.url), None)
         with pytest.raises(SourceUnavailable, match="not among redirects"):
@@ -101,7 +101,7 @@ def test_the_token_is_led_nowhere_else(reader: Readers, vault: FakeVault) -> Non
     assert vault.requests == []
 
 
-def test_a_circle_ends(reader: Readers, vault: FakeVault) -> None:
+def test_a_circle_of_redirects_ends(reader: Readers, vault: FakeVault) -> None:
     vault.fail("*", leading_to(vault.url), None)
     with pytest.raises(SourceUnavailable, match="it redirects again and again"):
         reader().read(KV)
@@ -133,7 +133,7 @@ def test_a_client_certificate_is_shown(reader: Readers, certificates: Certificat
         ("-----BEGIN CERTIFICATE-----\n", "holds no certificate in PEM"),
     ],
 )
-def test_a_client_certificate_that_is_none(
+def test_an_invalid_client_certificate(
     reader: Readers, certificates: Certificates, tmp_path: Path, content: str | None, words: str
 ) -> None:
     file = tmp_path / "own.pem"

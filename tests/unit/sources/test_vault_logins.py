@@ -132,7 +132,7 @@ def test_an_api_server_that_is_down_refuses_for_a_while(
     assert opened.read(KV).fields
 
 
-def test_a_secret_id_that_is_spent_is_not_hammered(
+def test_a_secret_id_that_is_used_up_is_not_tried_again_and_again(
     vault: FakeVault, reader: Readers, logins: Mapping[str, Any]
 ) -> None:
     """The pauses grow, since Vault locks out those who try too often."""

@@ -73,7 +73,9 @@ def test_the_login_has_its_own_place(
     check(vault, reader, auth)
 
 
-def test_so_has_that_by_certificate(reader: Readers, certificates: Certificates) -> None:
+def test_the_login_by_certificate_has_its_own_place_too(
+    reader: Readers, certificates: Certificates
+) -> None:
     settings, expected = METHODS["cert"]
     with vault_running(certificates.mutual) as (server, url):
         server.put("flink/openai", {"api_key": "canary-value"})

@@ -36,7 +36,7 @@ def owner_of(opened: VaultReader) -> Owner:
 
 
 @pytest.mark.parametrize("profile", ["openbao", "vault-ce"])
-def test_a_token_that_is_dead_when_renewed_took_its_leases_along(
+def test_leases_end_with_a_token_that_is_dead_when_it_is_renewed(
     vault: FakeVault, reader: Readers, approle: dict[str, Any], profile: Profile
 ) -> None:
     """Vault answers the renewal with 403."""

@@ -91,7 +91,7 @@ def test_a_renewal_that_is_refused_is_followed_by_a_login(
     assert vault.count(RENEW) == 1
 
 
-def test_a_renewal_that_finds_no_one_is_tried_again_and_the_token_kept(
+def test_a_renewal_without_an_answer_is_tried_again_and_the_token_is_kept(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
     opened = reader(auth=approle)
@@ -191,7 +191,7 @@ def test_a_policy_that_refuses_gets_one_login_a_minute(
     assert opened.read(KV).fields == {"api_key": "canary-value"}
 
 
-def test_a_token_that_may_not_look_at_itself_is_no_storm_either(
+def test_a_token_that_may_not_look_at_itself_causes_no_storm_of_logins(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
     vault.policies["default"] = ()
@@ -204,7 +204,7 @@ def test_a_token_that_may_not_look_at_itself_is_no_storm_either(
     assert vault.count(LOGIN) <= 4
 
 
-def test_a_revoked_token_takes_its_leases_along_and_that_is_told(
+def test_leases_end_with_a_revoked_token_and_that_is_reported(
     vault: FakeVault, reader: Readers, approle: dict[str, Any]
 ) -> None:
     """It is noticed within a minute."""

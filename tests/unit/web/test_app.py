@@ -134,7 +134,7 @@ async def test_a_bad_query_is_refused_with_words(
     assert word in answer.json()["error"]
 
 
-async def test_what_is_not_there_is_json_too(client: httpx.AsyncClient) -> None:
+async def test_a_404_is_json_too(client: httpx.AsyncClient) -> None:
     for path in ("/api/v1/nothing", "/api/v2/runs", "/nothing", "/api/v1/runs/a/b"):
         answer = await client.get(path)
         assert (answer.status_code, list(answer.json())) == (404, ["error"])
@@ -144,7 +144,7 @@ async def test_what_is_not_there_is_json_too(client: httpx.AsyncClient) -> None:
         assert answer.headers["allow"]
 
 
-async def test_every_answer_has_the_headers_of_a_careful_one(client: httpx.AsyncClient) -> None:
+async def test_every_answer_has_the_security_headers(client: httpx.AsyncClient) -> None:
     for path in ("/", "/metrics", "/livez", "/api/v1/runs", "/nothing"):
         headers = (await client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -263,7 +263,7 @@ async def test_metrics_speak_the_format_that_is_asked_for(state: HeldState) -> N
         assert (refused.status_code, list(refused.json())) == (400, ["error"])
 
 
-async def test_metrics_are_compressed_for_those_who_take_it(state: HeldState) -> None:
+async def test_metrics_are_compressed_where_the_client_accepts_it(state: HeldState) -> None:
     async with web(state, metrics().scrape) as client:
         async with client.stream("GET", "/metrics", headers={"Accept-Encoding": "gzip"}) as answer:
             raw = b"".join([part async for part in answer.aiter_raw()])

@@ -55,7 +55,7 @@ VIEWS = (
         ({"search": "x" * 10_000}, []),
     ],
 )
-def test_what_is_asked_for(query: dict[str, str], names: list[str]) -> None:
+def test_filters_and_orders_select_connections(query: dict[str, str], names: list[str]) -> None:
     found = find(Filters.of(query), VIEWS)
     assert [shown.connection for shown in found.shown] == names
     assert found.total == len(names)
@@ -72,7 +72,7 @@ def test_pages(asked: str, page: int, shown: int) -> None:
     assert found.shown[0].connection == f"n-{(page - 1) * PAGE_SIZE:03d}"
 
 
-def test_an_address_says_what_is_not_as_usual() -> None:
+def test_an_address_holds_what_differs_from_the_default() -> None:
     assert Filters().address() == "./#connections"
     assert Filters(page=3).address(page=1) == "./#connections"
     odd = Filters(search="a&b=\ud800 ü", order="oldest").address(page=2)

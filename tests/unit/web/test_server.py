@@ -81,7 +81,7 @@ async def test_signals_stay_with_the_daemon() -> None:
         ("a..b", 9464, "no address"),
     ],
 )
-async def test_an_address_that_cant_be_had_is_one_line(host: str, port: int, remedy: str) -> None:
+async def test_an_address_that_cant_be_used_is_one_line(host: str, port: int, remedy: str) -> None:
     app = create_app(HeldState(NOW).view, nothing, None)
     with pytest.raises(ListenError) as refused:
         async with serving(app, host, port):
@@ -132,7 +132,7 @@ async def test_an_answer_that_is_taken_too_slowly_is_cut() -> None:
         assert 0 < received < 20_000_000
 
 
-async def test_clients_that_dawdle_keep_no_probe_out_for_long() -> None:
+async def test_slow_clients_keep_no_probe_out_for_long() -> None:
     async with web(HeldState(NOW), deadline=0.5) as client:
         dawdlers = [
             await asyncio.open_connection(client.base_url.host, client.base_url.port)

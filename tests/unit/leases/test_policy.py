@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 
@@ -14,7 +14,7 @@ from rotator.model.secret import Grant, SecretRef
 from tests.unit.rotation.values import NOON, at, record
 
 REF = SecretRef("vault", "creds/flink", "database", holder="mongodb")
-LEAD = leases.lead(timedelta(minutes=5))
+LEAD = leases.lead(300.0)
 
 
 def held(
@@ -58,7 +58,7 @@ def due_at(lease: HeldLease, step: float = 1.0, lead: float = LEAD) -> float:
 def test_every_life_is_renewed_before_it_is_replaced_and_replaced_before_it_ends(
     duration: float,
 ) -> None:
-    """E36: no lease is due as soon as it is made, however short, and none is due too late."""
+    """No lease is due as soon as it is made, however short, and none is due too late."""
     lease = held(duration=duration)
     replaced = due_at(lease, step=duration / 1000)
     assert duration * 0.7 <= replaced < duration
@@ -71,7 +71,7 @@ def test_every_life_is_renewed_before_it_is_replaced_and_replaced_before_it_ends
 
 
 def test_a_lease_without_an_end_is_left_alone() -> None:
-    """E36"""
+    """The source gives it no time at all, which is how it says that it never ends."""
     lease = held(duration=0)
     year = at(366 * 86400)
     assert lease.expires_at is None
@@ -85,13 +85,13 @@ def test_a_duration_beyond_the_calendar_has_no_end() -> None:
 
 
 def test_what_cannot_be_renewed_is_never_tried() -> None:
-    """E19"""
+    """A role may forbid renewals: such a lease is replaced, and that is all."""
     lease = held(renewable=False)
     assert not any(leases.renewal_due(lease, at(seconds)) for seconds in range(0, 4000, 10))
 
 
 def test_renewals_of_equal_leases_are_spread() -> None:
-    """E41"""
+    """A hundred leases that were made at once don't meet the source at once."""
     first = {
         next(s for s in range(3600) if leases.renewal_due(held(f"database/creds/flink/{n}"), at(s)))
         for n in range(100)
@@ -101,7 +101,7 @@ def test_renewals_of_equal_leases_are_spread() -> None:
 
 
 def test_a_renewal_that_is_granted_less_is_the_last() -> None:
-    """E32: its maximum is in sight, so it is replaced early rather than renewed for seconds."""
+    """Its maximum is in sight, so it is replaced early rather than renewed for seconds."""
     lease = held()
     capped = leases.renewed(lease, Grant(lease.id, 900, renewable=True), at(2500))
     assert not capped.renewable
@@ -137,7 +137,7 @@ class TestTokens:
         assert leases.owned(ownerless, Owner(None, 5000, None), NOON) is ownerless
 
     def test_a_token_that_was_revoked_took_its_leases_along(self) -> None:
-        """E29"""
+        """So they are replaced at once, long before their own end."""
         lease = held(duration=86400, owner="a", owner_ends=at(3000))
         after = leases.owned(lease, Owner("b", 3600, None, frozenset({"a"})), at(60))
         assert after.owner_ends_at == at(60)
@@ -201,7 +201,7 @@ class TestUnused:
 
 
 def test_what_was_asked_and_never_answered_is_remembered_longer_than_it_can_live() -> None:
-    """E35"""
+    """Nobody knows its id, so nobody can ask whether it still lives."""
     lease = held(state=LeaseState.ASKED)
     assert not leases.over(lease, None, at(31 * 86400))
     assert leases.over(lease, None, at(33 * 86400))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from rotator.model.credential import Credential
 from rotator.model.plan import Change, Verdict
 from rotator.model.secret import Secret
-from tests.unit.rotation.values import REF, at, connection
+from tests.unit.rotation.values import NOON, REF, at, connection
 
 CANARY = "canary-8f3a-value"
 
@@ -54,20 +56,27 @@ def test_moved_since(
     assert connection(version=now[0], updated_at=now[1]).moved_since(earlier) is moved
 
 
+YESTERDAY = NOON - timedelta(days=1)
+
+
 @pytest.mark.parametrize(
-    ("phase", "usable"),
+    ("changed", "same"),
     [
-        ("READY", True),
-        ("ACTIVE", True),
-        ("ready", False),
-        ("PENDING", False),
-        ("INVALID_AUTH", False),
-        ("UNREACHABLE", False),
-        ("", False),
+        pytest.param({}, True, id="the same view"),
+        pytest.param({"resource_version": "9", "phase": "PENDING"}, True, id="a later one"),
+        pytest.param({"uid": "uid-2"}, False, id="another uid"),
+        pytest.param({"type": "BEDROCK"}, False, id="another type"),
+        pytest.param({"endpoint": "https://eu.example"}, False, id="another endpoint"),
+        pytest.param({"created_at": YESTERDAY}, True, id="a uid outweighs a time"),
+        pytest.param({"uid": None}, True, id="no uid, made at the same time"),
+        pytest.param({"uid": None, "created_at": YESTERDAY}, False, id="no uid, made before"),
+        pytest.param({"uid": None, "created_at": None}, True, id="nothing to tell by"),
     ],
 )
-def test_usable_phases(phase: str, usable: bool) -> None:
-    assert connection(phase=phase).usable is usable
+def test_same_as(changed: dict[str, Any], same: bool) -> None:
+    one = replace(connection(), created_at=NOON)
+    other = replace(one, **changed)
+    assert (one.same_as(other), other.same_as(one)) == (same, same)
 
 
 class TestScrub:
