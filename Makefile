@@ -2,7 +2,7 @@
 #   make demo    sets up, and runs the whole job in front of your eyes
 #   make test    sets up, and passes the tests
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage bench lint types contracts check lock dashboard setup image image-test sbom shipped screenshots clean
+.PHONY: help demo test random coverage mutants bench lint types contracts check lock dashboard setup image image-test sbom shipped screenshots clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -28,6 +28,24 @@ coverage: setup ## whether unit tests reach enough of the core's lines and branc
 		--ignore tests/unit/rotation/test_random.py \
 		--ignore tests/unit/rotation/test_interruption.py $(ARGS)  # neither chance nor repetition counts
 	@$(BIN)/coverage report
+
+STEPS ?= 1000000
+SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+
+random: setup ## the roll-out driven at random, far longer than the tests do; STEPS=number, SEED=number
+	@echo "SEED=$(SEED) STEPS=$(STEPS)"
+	@ROTATOR_RANDOM_STEPS=$(STEPS) ROTATOR_RANDOM_SEED=$(SEED) $(BIN)/python -m pytest --quiet \
+		--capture no --durations 1 tests/unit/rotation/test_random.py $(ARGS)
+
+# mutmut has an environment of its own, and works on copies in mutants/.
+MUTANTS := $(VENV)-mutants
+
+mutants: setup ## whether unit tests notice when what decides is changed; ARGS=name of one mutant
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(MUTANTS)
+	@$(UV) pip sync --quiet --python $(MUTANTS)/bin/python --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python $(MUTANTS)/bin/python --group mutants --no-build-isolation --editable .
+	@nice $(MUTANTS)/bin/mutmut run --max-children $(or $(JOBS),1) $(ARGS) >/dev/null
+	@$(MUTANTS)/bin/python -m tests.support.mutants
 
 bench: setup shipped ## requests, wall time, memory and start-up, against their limits
 	@ROTATOR_BENCH_PYTHON=$(CURDIR)/$(SHIPPED)/bin/python $(BIN)/python -m tests.benchmarks $(ARGS)
@@ -87,4 +105,4 @@ shipped: setup
 		--constraint requirements.lock --build-constraint requirements.lock --editable '.[vault,aws,otel]'
 
 clean: ## removes everything that was made here
-	@rm -rf $(VENV) $(VENV)-uv .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
+	@rm -rf $(VENV) $(VENV)-uv $(VENV)-mutants mutants .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
