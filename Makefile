@@ -37,14 +37,15 @@ random: setup ## the roll-out driven at random, far longer than the tests do; ST
 	@ROTATOR_RANDOM_STEPS=$(STEPS) ROTATOR_RANDOM_SEED=$(SEED) $(BIN)/python -m pytest --quiet \
 		--capture no --durations 1 tests/unit/rotation/test_random.py $(ARGS)
 
-# mutmut has an environment of its own, and works on copies in mutants/.
+# mutmut has an environment of its own, and works on copies in mutants/. A mutant that never ends may
+# ask for all the memory there is, so there is a limit (in KiB).
 MUTANTS := $(VENV)-mutants
 
 mutants: setup ## whether unit tests notice when what decides is changed; ARGS=name of one mutant
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(MUTANTS)
 	@$(UV) pip sync --quiet --python $(MUTANTS)/bin/python --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python $(MUTANTS)/bin/python --group mutants --no-build-isolation --editable .
-	@nice $(MUTANTS)/bin/mutmut run --max-children $(or $(JOBS),1) $(ARGS) >/dev/null
+	@ulimit -v 4194304 && nice $(MUTANTS)/bin/mutmut run --max-children $(or $(JOBS),1) $(ARGS) >/dev/null
 	@$(MUTANTS)/bin/python -m tests.support.mutants
 
 bench: setup shipped ## requests, wall time, memory and start-up, against their limits
